@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The path of known peers in the kernel: four programs around one map. docs/kernel-path.md explains why they are sound.
+ * The path of known peers in the kernel: five programs around one map. docs/kernel-path.md explains why they are sound.
  *
  *   host ──> TUN egress: encapsulate ──────────────> underlay
  *               │ any doubt                            ^  egress: watch_out
  *               v                                      │
  *            user space ──> UDP socket ──> the stack ──┘
- *               ^              ^ filter: watch_in
- *               │              │
- *               └──────────────┴── the stack <──┐ any doubt
- *   host <── TUN ingress <──────────────── underlay ingress: decapsulate
+ *            │  ^              ^ filter: watch_in
+ *            v  └──────────────┴── the stack <──┐ any doubt
+ *   host <── TUN ingress: watch_delivered <── underlay ingress: decapsulate
  *
  * Each program has a fixed number of steps, allocates nothing, and in doubt leaves the packet as it is to what comes next
  * (TC_ACT_UNSPEC), and so in the end to user space, which is complete.
@@ -21,6 +20,11 @@
 #define PROTOCOL_TCP 6
 #define PROTOCOL_UDP 17
 #define PROTOCOL_ICMPV6 58
+
+#define NO_NEXT_HEADER 59
+
+/* On a packet that a program has carried, until the next one has seen it: as its priority on the way out, and as its mark. */
+#define CARRIED 0x7e7ed0
 
 #define TCP_OFFSET 12
 #define TCP_FLAGS 13
@@ -105,25 +109,73 @@ INLINE int lost(void)
 	return TC_ACT_SHOT;
 }
 
-INLINE int same(const struct address *a, const struct address *b)
-{
-	return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2] &&
-	       a->word[3] == b->word[3];
-}
-
 INLINE __u64 setting(__u32 index)
 {
 	__u64 *value = map_lookup(&control, &index);
 	return value ? ONCE(*value) : 0;
 }
 
+/* One direction of a peer. */
+struct way {
+	/* When the stack was last seen to let a datagram pass, and when it was last asked. */
+	__u64 *let;
+	__u64 *asked;
+	/* The packets that were left to user space, those that it has passed on, and since when they differ. */
+	__u64 *since;
+	__u32 *left;
+	__u32 *seen;
+};
+
+INLINE struct way way_in(struct peer *peer)
+{
+	struct way way = { &peer->let_in, &peer->asked_in, &peer->since_in, &peer->left_in, &peer->seen_in };
+	return way;
+}
+
+INLINE struct way way_out(struct peer *peer)
+{
+	struct way way = { &peer->let_out, &peer->asked_out, &peer->since_out, &peer->left_out, &peer->seen_out };
+	return way;
+}
+
+/* Packets of a path are left to user space: the next ones must not overtake them. */
+INLINE int leave_behind(const struct way *way, __u64 now, __u32 packets, enum outcome outcome)
+{
+	if (ONCE(*way->left) == ONCE(*way->seen))
+		ONCE(*way->since) = now;
+	__sync_fetch_and_add(way->left, packets);
+	return leave(outcome);
+}
+
+/*
+ * Whether packets before this one are still in user space. Some never leave it, so there is an end to waiting. More than a few
+ * are a flow that user space is too slow for.
+ */
+INLINE int is_behind(const struct way *way, __u64 now)
+{
+	__u32 left = ONCE(*way->left), ahead = left - ONCE(*way->seen);
+	if (ahead == 0)
+		return 0;
+	/* User space may have passed on more than it was left: `ahead` is huge then. */
+	if (ahead <= MOST_AHEAD && (__s64)(now - ONCE(*way->since)) < (__s64)setting(PATIENCE))
+		return 1;
+	ONCE(*way->seen) = left;
+	return 0;
+}
+
+INLINE int same(const struct address *a, const struct address *b)
+{
+	return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2] &&
+	       a->word[3] == b->word[3];
+}
+
 /*
  * Whether the stack must decide about this packet. If not, it lets the peer's datagrams pass as far as is known: its last
  * proof is young enough, and no packet is due to ask it again. Two processors may both ask; that is one packet more.
  */
-INLINE int asks_stack(__u64 now, __u64 *let, __u64 *asked, int may_ask, enum outcome *why)
+INLINE int asks_stack(__u64 now, const struct way *way, int may_ask, enum outcome *why)
 {
-	__u64 since = setting(SINCE), interval = setting(INTERVAL), proof = ONCE(*let);
+	__u64 since = setting(SINCE), interval = setting(INTERVAL), proof = ONCE(*way->let);
 	if (since == 0) {
 		*why = CLOSED;
 		return 1;
@@ -133,8 +185,12 @@ INLINE int asks_stack(__u64 now, __u64 *let, __u64 *asked, int may_ask, enum out
 		*why = UNPROVEN;
 		return 1;
 	}
-	if (may_ask && (__s64)(now - proof) >= (__s64)interval && (__s64)(now - ONCE(*asked)) >= (__s64)interval) {
-		ONCE(*asked) = now;
+	if (is_behind(way, now)) {
+		*why = BEHIND;
+		return 1;
+	}
+	if (may_ask && (__s64)(now - proof) >= (__s64)interval && (__s64)(now - ONCE(*way->asked)) >= (__s64)interval) {
+		ONCE(*way->asked) = now;
 		*why = SAMPLE;
 		return 1;
 	}
@@ -154,6 +210,22 @@ struct load {
 	__u32 packets;
 	__u32 bytes;
 };
+
+/* The packets that a super-packet stands for. */
+INLINE __u32 packets_in(struct __sk_buff *skb, __u32 offset, const struct ipv6 *inner)
+{
+	__u32 len = sizeof(*inner) + ntohs(inner->payload_len), headers = sizeof(*inner) + sizeof(struct udp);
+	__u32 segment = skb->gso_size, packets = skb->gso_segs;
+	__u8 byte = 0;
+	if (segment == 0)
+		return 1;
+	if (packets != 0)
+		return packets;
+	/* The kernel does not believe the number of a TUN interface. */
+	if (inner->next_header == PROTOCOL_TCP && !load_bytes(skb, offset + sizeof(*inner) + TCP_OFFSET, &byte, 1))
+		headers = sizeof(*inner) + (byte >> 4) * 4;
+	return len <= headers ? 1 : (len - headers + segment - 1) / segment;
+}
 
 /*
  * Whether the packet's upper layer needs user space. `offset` is that of the IPv6 header. Only the three usual protocols
@@ -293,17 +365,18 @@ int encapsulate(struct __sk_buff *skb)
 		return leave(WRONG_LENGTH);
 	if (len + HEADERS_LEN > 0xffff)
 		return leave(TOO_LONG);
+	__u64 now = now_ns();
+	struct way way = way_out(peer);
+	__u32 packets = packets_in(skb, 0, &inner);
 	struct load load = { .packets = 1, .bytes = len };
 	if (needs_user_space(skb, 0, &inner, peer->longest, &load, &why))
-		return leave(why);
-
-	__u64 now = now_ns();
+		return leave_behind(&way, now, packets, why);
 	if (peer->flags & NEEDS_CHECKSUMS && !takes_bare(peer, now) && lacks_checksum(skb, &inner))
-		return leave(NO_CHECKSUM);
+		return leave_behind(&way, now, packets, NO_CHECKSUM);
 	if ((__s64)(now - ONCE(peer->heard)) >= (__s64)VALIDITY)
-		return leave(SILENT);
-	if (asks_stack(now, &peer->let_out, &peer->asked_out, 1, &why))
-		return leave(why);
+		return leave_behind(&way, now, packets, SILENT);
+	if (asks_stack(now, &way, 1, &why))
+		return leave_behind(&way, now, packets, why);
 
 	/* Not-ECT outside (RFC 9601 section 6.1.3); may be fragmented, as user space's datagrams. */
 	struct outer outer = {
@@ -335,6 +408,8 @@ int encapsulate(struct __sk_buff *skb)
 		return lost();
 	/* A rule for the inner packet may have set it, and it would choose another route than that of user space's datagrams. */
 	skb->mark = 0;
+	/* For watch_out. That of user space's datagrams is 0. */
+	skb->priority = CARRIED;
 	ONCE(peer->sent) = now;
 	__sync_fetch_and_add(&peer->packets_out, load.packets);
 	__sync_fetch_and_add(&peer->bytes_out, load.bytes);
@@ -368,11 +443,15 @@ int decapsulate(struct __sk_buff *skb)
 	if (ipv4->source != peer->remote || udp->source != peer->remote_port || ipv4->destination != peer->local ||
 	    udp->destination != peer->local_port)
 		return leave(WRONG_MAPPING);
+	__u64 now = now_ns();
+	struct way way = way_in(peer);
+	__u32 packets = packets_in(skb, sizeof(struct ethernet) + HEADERS_LEN, inner);
 	/* Trailers, or a train that the kernel has joined. */
 	__u32 len = sizeof(*inner) + ntohs(inner->payload_len);
 	if (skb->len != sizeof(struct ethernet) + HEADERS_LEN + len || ntohs(ipv4->len) != HEADERS_LEN + len ||
 	    ntohs(udp->len) != sizeof(*udp) + len)
-		return leave(WRONG_LENGTH);
+		return inner->next_header == NO_NEXT_HEADER ? leave(WRONG_LENGTH) :
+							      leave_behind(&way, now, packets, WRONG_LENGTH);
 	if (sum_of(ipv4) != 0xffff)
 		return leave(CHECKSUM);
 	struct address destination = inner->destination;
@@ -386,7 +465,7 @@ int decapsulate(struct __sk_buff *skb)
 		return leave(HOP_LIMIT);
 	struct load load = { .packets = 1, .bytes = len };
 	if (needs_user_space(skb, sizeof(struct ethernet) + HEADERS_LEN, inner, peer->longest, &load, &why))
-		return leave(why);
+		return inner->next_header == NO_NEXT_HEADER ? leave(why) : leave_behind(&way, now, packets, why);
 
 	/* RFC 6040 section 4.2. */
 	__u8 outer_ecn = ipv4->tos & ECN_MASK, inner_ecn = inner->class_flow >> ECN_SHIFT & ECN_MASK, ecn = inner_ecn;
@@ -398,10 +477,9 @@ int decapsulate(struct __sk_buff *skb)
 		ecn = ECN_ECT1;
 	}
 
-	__u64 now = now_ns();
 	/* Not with a super-packet, which user space would have to copy. One that is not proven renews the proof all the same. */
-	if (asks_stack(now, &peer->let_in, &peer->asked_in, skb->gso_size == 0, &why))
-		return leave(why);
+	if (asks_stack(now, &way, skb->gso_size == 0, &why))
+		return leave_behind(&way, now, packets, why);
 
 	__u32 overlay = peer->overlay;
 	if (ecn != inner_ecn) {
@@ -415,6 +493,8 @@ int decapsulate(struct __sk_buff *skb)
 	__u16 protocol = htons(ETH_P_IPV6);
 	if (store_bytes(skb, 12, &protocol, sizeof(protocol), 0))
 		return lost();
+	/* For watch_delivered. That of user space's packets is 0. */
+	skb->mark = CARRIED;
 	ONCE(peer->heard) = now;
 	note_bare(peer, udp, now);
 	__sync_fetch_and_add(&peer->packets_in, load.packets);
@@ -433,8 +513,7 @@ INLINE int is_between(const struct peer *peer, __u32 local, __u16 local_port, __
 
 /*
  * Watches the underlay's egress: a datagram of user space for a peer that leaves here as it should has passed the stack's
- * rules for the way out. Those of `encapsulate` have no checksum, and prove nothing; nor do those by which user space shows
- * that it has these programs.
+ * rules for the way out. Those of `encapsulate` prove nothing.
  */
 SEC("classifier/watch_out")
 int watch_out(struct __sk_buff *skb)
@@ -443,16 +522,42 @@ int watch_out(struct __sk_buff *skb)
 	struct ipv4 *ipv4 = &frame.outer.ipv4;
 	struct udp *udp = &frame.outer.udp;
 
+	if (skb->priority == CARRIED) {
+		skb->priority = 0;
+		return TC_ACT_UNSPEC;
+	}
 	if (skb->protocol != htons(ETH_P_IP) || skb->vlan_present)
 		return TC_ACT_UNSPEC;
 	if (load_bytes(skb, 0, &frame, sizeof(frame)) || ipv4->protocol != PROTOCOL_UDP || ipv4->version_ihl != 0x45 ||
-	    ipv4->tos != 0 || ipv4->fragment & htons(0x3fff) || udp->checksum == 0 || frame.inner.version_class >> 4 != 6)
+	    ipv4->tos != 0 || ipv4->fragment & htons(0x3fff) || frame.inner.version_class >> 4 != 6)
 		return TC_ACT_UNSPEC;
 	struct address destination = frame.inner.destination;
 	struct peer *peer = map_lookup(&peers, &destination);
 	if (peer && skb->ifindex == peer->underlay &&
-	    is_between(peer, ipv4->source, udp->source, ipv4->destination, udp->destination))
+	    is_between(peer, ipv4->source, udp->source, ipv4->destination, udp->destination)) {
 		ONCE(peer->let_out) = now_ns();
+		if (frame.inner.next_header != NO_NEXT_HEADER)
+			__sync_fetch_and_add(&peer->seen_out, skb->gso_segs ? skb->gso_segs : 1);
+	}
+	return TC_ACT_UNSPEC;
+}
+
+/* Watches the TUN's ingress: user space has passed on a packet of a peer. */
+SEC("classifier/watch_delivered")
+int watch_delivered(struct __sk_buff *skb)
+{
+	struct ipv6 inner;
+
+	if (skb->mark == CARRIED) {
+		skb->mark = 0;
+		return TC_ACT_UNSPEC;
+	}
+	if (skb->protocol != htons(ETH_P_IPV6) || load_bytes(skb, 0, &inner, sizeof(inner)))
+		return TC_ACT_UNSPEC;
+	struct address source = inner.source;
+	struct peer *peer = map_lookup(&peers, &source);
+	if (peer && skb->ifindex == peer->overlay)
+		__sync_fetch_and_add(&peer->seen_in, packets_in(skb, 0, &inner));
 	return TC_ACT_UNSPEC;
 }
 

@@ -57,11 +57,13 @@ pub enum Outcome {
     Lost = 22,
     /// The kernel had left the packet's checksum to the hardware, and the peer [needs it](crate::Entry::needs_checksums).
     NoChecksum = 23,
+    /// Packets before it were still in user space, and it would have overtaken them.
+    Behind = 24,
 }
 
 impl Outcome {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Encapsulated,
         Self::EncapsulatedBytes,
         Self::Decapsulated,
@@ -86,6 +88,7 @@ impl Outcome {
         Self::NoRoom,
         Self::Lost,
         Self::NoChecksum,
+        Self::Behind,
     ];
 
     /// Its name: lower case, with underscores.
@@ -115,6 +118,7 @@ impl Outcome {
             Self::NoRoom => "no_room",
             Self::Lost => "lost",
             Self::NoChecksum => "no_checksum",
+            Self::Behind => "behind",
         }
     }
 }

@@ -27,14 +27,16 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../object/path.o");
 const ENCAPSULATE: &str = "encapsulate";
 const DECAPSULATE: &str = "decapsulate";
 const WATCH_OUT: &str = "watch_out";
+const WATCH_DELIVERED: &str = "watch_delivered";
 const WATCH_IN: &str = "watch_in";
 
 /// The programs for interfaces.
-const CLASSIFIERS: [&str; 3] = [ENCAPSULATE, DECAPSULATE, WATCH_OUT];
+const CLASSIFIERS: [&str; 4] = [ENCAPSULATE, DECAPSULATE, WATCH_OUT, WATCH_DELIVERED];
 
 // The elements of `control`.
 const SINCE: u32 = 0;
 const INTERVAL: u32 = 1;
+const PATIENCE: u32 = 2;
 
 /// The value of `since` in a closed path.
 const CLOSED: u64 = 0;
@@ -51,14 +53,17 @@ pub struct Settings {
     pub most_peers: u32,
     /// After so much time a peer's packet asks the stack again, in each direction. A proof is good for four times that.
     pub interval: Duration,
+    /// So long at most a packet of a peer follows earlier ones through user space, lest it overtake them.
+    pub patience: Duration,
 }
 
 impl Default for Settings {
-    /// 65,536 peers, and an interval of 2 s.
+    /// 65,536 peers, an interval of 2 s, and a patience of 50 ms.
     fn default() -> Self {
         Self {
             most_peers: 65_536,
             interval: Duration::from_secs(2),
+            patience: Duration::from_millis(50),
         }
     }
 }
@@ -116,6 +121,7 @@ impl Path {
         };
         let interval = nanos(settings.interval).max(1);
         path.control.set(INTERVAL, interval, 0)?;
+        path.control.set(PATIENCE, nanos(settings.patience), 0)?;
         for name in CLASSIFIERS {
             let program = path.classifier(name)?;
             program.load().map_err(|error| not_loaded(name, error))?;
@@ -167,6 +173,7 @@ impl Path {
     pub fn attach_overlay(&mut self, name: &str) -> Result<u32, PathError> {
         let index = index_of(name, Kind::Tun)?;
         self.attach_to((name, index), ENCAPSULATE, TcAttachType::Egress)?;
+        self.attach_to((name, index), WATCH_DELIVERED, TcAttachType::Ingress)?;
         Ok(index)
     }
 
@@ -269,7 +276,7 @@ impl Path {
     ///
     /// [`PathError::Full`], [`PathError::Map`].
     pub fn insert(&mut self, peer: Ipv6Addr, entry: &Entry) -> Result<(), PathError> {
-        Ok(self.peers.insert(peer.octets(), entry.to_bytes(), 0)?)
+        Ok(self.peers.insert(peer.octets(), entry.to_bytes(now()), 0)?)
     }
 
     /// Removes a peer, and returns its traffic; `None` if it was not there.

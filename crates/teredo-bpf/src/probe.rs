@@ -94,6 +94,7 @@ pub fn probe(overlay: &str, own: Ipv6Addr, peer: Ipv6Addr) -> Result<(), ProbeEr
     let settings = Settings {
         most_peers: 1,
         interval: INTERVAL,
+        ..Settings::default()
     };
     let mut path = Path::load(settings)?;
     let service = bind(Ipv4Addr::LOCALHOST.into())?;

@@ -101,16 +101,16 @@ fn a_peer_shows_that_it_takes_them() {
     assert!(bare(&far, &near).is_some(), "so does `encapsulate`");
 }
 
-/// A datagram of `encapsulate` looks the same, and has passed no rule.
+/// It has passed the rules as any other of user space has.
 #[test]
-fn a_datagram_without_a_checksum_proves_nothing_on_its_way_out() {
+fn a_datagram_without_a_checksum_is_a_proof_on_its_way_out() {
     let (_internet, near, far) = pair(FOREVER);
     let before = near.path.traffic(far.own).unwrap().unwrap().let_out;
     let bubble = packet(near.own, far.own, protocol::NO_NEXT_HEADER, &[]);
     near.send_bare(&bubble, &far);
     assert_eq!(far.receive().0, bubble);
     let traffic = near.path.traffic(far.own).unwrap().unwrap();
-    assert_eq!(traffic.let_out, before);
+    assert!(traffic.let_out > before);
 }
 
 /// An interface with hardware behind it has nothing to note.

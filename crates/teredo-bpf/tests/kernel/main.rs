@@ -6,6 +6,7 @@ mod denied;
 mod encapsulate;
 mod life;
 mod node;
+mod order;
 mod packet;
 mod probe;
 mod rules;

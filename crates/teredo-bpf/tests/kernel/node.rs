@@ -45,7 +45,7 @@ impl Node {
         name: &str,
         address: Ipv4Addr,
         own: &str,
-        interval: Duration,
+        (interval, patience): (Duration, Duration),
     ) -> Self {
         let host = internet.host(name, &[address]).unwrap();
         let own: Ipv6Addr = own.parse().unwrap();
@@ -65,6 +65,7 @@ impl Node {
                 let settings = Settings {
                     most_peers: 16,
                     interval,
+                    patience,
                 };
                 let mut path = Path::load(settings).unwrap();
                 let interfaces = path.attach(&service, "teredo0", "eth0").unwrap();
@@ -185,6 +186,17 @@ impl Node {
         }
     }
 
+    /// User space passes on a packet of the host to this peer.
+    pub(crate) fn pass_on(&self, peer: &Self) {
+        self.send_by_user_space(&self.take_from_tun(peer), peer);
+    }
+
+    /// User space delivers a datagram to the host.
+    pub(crate) fn deliver(&self) {
+        let (packet, _) = self.receive();
+        self.tun.send(&packet).unwrap();
+    }
+
     /// Runs a program on the host, which must succeed.
     pub(crate) fn run(&self, program: &str, arguments: &str) {
         let mut command = Command::new(program);
@@ -224,7 +236,12 @@ impl Watch {
 
 /// Two nodes that know each other, and whose stacks are known to let their datagrams pass.
 pub(crate) fn pair(interval: Duration) -> (Internet, Node, Node) {
-    let (internet, mut near, mut far) = strangers(interval);
+    patient_pair(interval, Settings::default().patience)
+}
+
+/// The same, with this [`Settings::patience`].
+pub(crate) fn patient_pair(interval: Duration, patience: Duration) -> (Internet, Node, Node) {
+    let (internet, mut near, mut far) = patient_strangers(interval, patience);
     near.know(&far);
     far.know(&near);
     acquaint(&near, &far);
@@ -233,20 +250,24 @@ pub(crate) fn pair(interval: Duration) -> (Internet, Node, Node) {
 
 /// Two nodes that do not know each other.
 pub(crate) fn strangers(interval: Duration) -> (Internet, Node, Node) {
+    patient_strangers(interval, Settings::default().patience)
+}
+
+fn patient_strangers(interval: Duration, patience: Duration) -> (Internet, Node, Node) {
     let internet = Internet::new().unwrap();
     let near = Node::new(
         &internet,
         "near",
         Ipv4Addr::new(192, 0, 2, 45),
         "2001:0:c000:22d:0:63bf:3fff:fdd2",
-        interval,
+        (interval, patience),
     );
     let far = Node::new(
         &internet,
         "far",
         Ipv4Addr::new(198, 51, 100, 7),
         "2001:0:c000:22d:0:63bf:39cc:9bf8",
-        interval,
+        (interval, patience),
     );
     (internet, near, far)
 }
