@@ -95,7 +95,7 @@ pub use internet::Internet;
 pub use namespace::Namespace;
 pub use nat::{HomeNat, HomeNatError, NatKind, UnknownNatKind};
 pub use pcap::LinkType;
-pub use ping::{Replies, late, ping};
+pub use ping::{Replies, ping};
 pub use process::{Process, ProcessError};
 pub use receive::Receive;
 pub use user_space::{Discard, DiscardReason, Discards, Side};

@@ -23,32 +23,6 @@ impl Replies {
     pub fn are_all_in_order(&self, count: u16) -> bool {
         self.order.iter().copied().eq(0..count)
     }
-
-    /// Whether nothing was lost or doubled, in whatever order.
-    pub fn are_all_there(&self, count: u16) -> bool {
-        let mut order = self.order.clone();
-        order.sort_unstable();
-        order.into_iter().eq(0..count)
-    }
-
-    /// How many came after a later one.
-    pub fn late(&self) -> usize {
-        late(&self.order)
-    }
-}
-
-/// How many of these numbers come after a higher one.
-pub fn late<T: Ord + Copy>(numbers: &[T]) -> usize {
-    let mut highest = None;
-    let mut late = 0;
-    for &number in numbers {
-        if highest > Some(number) {
-            late += 1;
-        } else {
-            highest = Some(number);
-        }
-    }
-    late
 }
 
 /// Sends `count` echo requests at once from `host`, so that all wait together for whatever has to be set up first,

@@ -40,5 +40,5 @@ fn a_symmetric_nat_with_random_ports_is_met_by_many() {
         alice.status().random_ports == 1 && ports(&alice_host, SET).len() == 2
     });
     let back = teredo_lab::ping(&alice_host, from, 3, SECOND * 10).unwrap();
-    assert!(all_arrived(&back, 3), "{back:?}");
+    assert!(back.are_all_in_order(3), "{back:?}");
 }

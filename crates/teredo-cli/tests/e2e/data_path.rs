@@ -187,7 +187,7 @@ fn assert_the_kernel_carries(from: &Host, to: Ipv6Addr, ends: &[&Client]) {
     };
     eventually(SECOND * 10, "packets in the kernel", || {
         let replies = teredo_lab::ping(from, to, 20, SECOND * 5).unwrap();
-        assert!(all_arrived(&replies, 20), "{replies:?}");
+        assert!(replies.are_all_in_order(20), "{replies:?}");
         ends.iter().all(|client| carried(client))
     });
 }

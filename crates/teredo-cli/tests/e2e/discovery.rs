@@ -68,9 +68,9 @@ fn neighbours_find_each_other() {
     }
 
     let there = teredo_lab::ping(&hosts[0], b, 5, SECOND * 5).unwrap();
-    assert!(all_arrived(&there, 5), "alice to anna: {there:?}");
+    assert!(there.are_all_in_order(5), "alice to anna: {there:?}");
     let back = teredo_lab::ping(&hosts[1], a, 5, SECOND * 5).unwrap();
-    assert!(all_arrived(&back, 5), "anna to alice: {back:?}");
+    assert!(back.are_all_in_order(5), "anna to alice: {back:?}");
 
     let ports = [&clients[0], &clients[1]].map(|client| client.status().port);
     let bubbles = tshark(
@@ -125,9 +125,9 @@ fn neighbours_find_each_other_through_their_firewalls() {
     let [a, b] = [&clients[0], &clients[1]].map(Client::address);
     acquainted(&capture, &hosts);
     let there = teredo_lab::ping(&hosts[0], b, 5, SECOND * 5).unwrap();
-    assert!(all_arrived(&there, 5), "alice to anna: {there:?}");
+    assert!(there.are_all_in_order(5), "alice to anna: {there:?}");
     let back = teredo_lab::ping(&hosts[1], a, 5, SECOND * 5).unwrap();
-    assert!(all_arrived(&back, 5), "anna to alice: {back:?}");
+    assert!(back.are_all_in_order(5), "anna to alice: {back:?}");
 }
 
 /// R4380-7.3.4-01, R4380-5.2.4-11: with neither discovery nor RFC 6081 there is no way, and the program hears of it within

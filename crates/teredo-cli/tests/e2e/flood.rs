@@ -41,7 +41,7 @@ fn a_client_under_a_flood_keeps_its_peers_and_its_bounds() {
     let target = client.status().mapped.unwrap();
     for (from, to) in [(&alice, b), (&bob, a)] {
         let replies = teredo_lab::ping(from, to, 5, SECOND * 5).unwrap();
-        assert!(all_arrived(&replies, 5), "{replies:?}");
+        assert!(replies.are_all_in_order(5), "{replies:?}");
     }
     server.kill().unwrap();
 
@@ -72,7 +72,7 @@ fn a_client_under_a_flood_keeps_its_peers_and_its_bounds() {
     assert!(memory < MOST_MEMORY, "{memory} bytes resident");
     // Still without a server: from the first packet on.
     let replies = teredo_lab::ping(&alice, b, 5, SECOND * 5).unwrap();
-    assert!(all_arrived(&replies, 5), "{replies:?}");
+    assert!(replies.are_all_in_order(5), "{replies:?}");
 
     // And a stranger of good will is found as ever.
     let _server = world.serve();
@@ -173,7 +173,7 @@ fn a_relay_under_a_flood_and_a_scan_keeps_its_clients_and_its_bounds() {
     let known = client.address();
     for (from, to) in [(&alice, address), (&native, known)] {
         let replies = teredo_lab::ping(from, to, 5, SECOND * 5).unwrap();
-        assert!(all_arrived(&replies, 5), "{replies:?}");
+        assert!(replies.are_all_in_order(5), "{replies:?}");
     }
     process.kill().unwrap();
 
@@ -218,7 +218,7 @@ fn a_relay_under_a_flood_and_a_scan_keeps_its_clients_and_its_bounds() {
     let memory = resident(relay.process.id());
     assert!(memory < MOST_MEMORY, "{memory} bytes resident");
     let replies = teredo_lab::ping(&native, known, 5, SECOND * 5).unwrap();
-    assert!(all_arrived(&replies, 5), "{replies:?}");
+    assert!(replies.are_all_in_order(5), "{replies:?}");
 }
 
 /// Waits until an echo request is answered. The kernel may drop one of them for lack of room, as it drops parts of the

@@ -115,7 +115,7 @@ fn garbage_is_counted_and_does_no_harm() {
     });
     assert!(status.peers.total <= 3, "{:?}", status.peers);
     let replies = teredo_lab::ping(&alice_host, b, 5, Duration::from_secs(5)).unwrap();
-    assert!(all_arrived(&replies, 5), "{replies:?}");
+    assert!(replies.are_all_in_order(5), "{replies:?}");
 }
 
 /// R4380-7.4-01, R4380-5.3-01: what a server cannot use it does not answer, and it goes on.

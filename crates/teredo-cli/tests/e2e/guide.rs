@@ -182,9 +182,9 @@ fn a_program_is_the_client_itself() {
     let first = port_of(&port);
     let address = address.strip_prefix("address ").unwrap().parse().unwrap();
     let answers = ping(&here, bob_address, 3, SECOND * 5).unwrap();
-    assert!(all_arrived(&answers, 3), "{answers:?}");
+    assert!(answers.are_all_in_order(3), "{answers:?}");
     let answers = ping(&bob_host, address, 3, SECOND * 5).unwrap();
-    assert!(all_arrived(&answers, 3), "{answers:?}");
+    assert!(answers.are_all_in_order(3), "{answers:?}");
     assert!(is_bound(&here, first));
 
     let second = port_of(&program.ask("rebind"));

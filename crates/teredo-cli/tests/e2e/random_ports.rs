@@ -74,7 +74,7 @@ fn firewalls_admit_random_ports() {
     let capture = Capture::start(alice_host.namespace(), alice_host.interface()).unwrap();
 
     let there = teredo_lab::ping(&alice_host, to, 3, SECOND * 10).unwrap();
-    assert!(all_arrived(&there, 3), "{there:?}");
+    assert!(there.are_all_in_order(3), "{there:?}");
     for (client, host, set) in [(&alice, &alice_host, SET), (&bob, &bob_host, OWN_SET)] {
         let status = client.status();
         assert_eq!((status.port, status.random_ports), (4000, 1));

@@ -49,7 +49,7 @@ fn stage(nat: NatKind, relay: &[&str]) -> Stage {
 fn pings(from: &Host, to: Ipv6Addr, context: &str) {
     let replies = teredo_lab::ping(from, to, PINGS, SECOND * 5).unwrap();
     assert!(
-        all_arrived(&replies, PINGS),
+        replies.are_all_in_order(PINGS),
         "{context}, from {}: {replies:?}",
         from.name()
     );

@@ -232,7 +232,7 @@ fn the_inside_of_the_tunnel_is_closed_but_for_what_is_allowed() {
     );
 
     let echo = teredo_lab::ping(&bob_host, alice_address, 3, SECOND * 5).unwrap();
-    assert!(all_arrived(&echo, 3), "{echo:?}");
+    assert!(echo.are_all_in_order(3), "{echo:?}");
     assert_eq!(packets(&alice_host, "inside", "drop"), 0);
 
     let refused = connect(&bob_host, alice_address, 23, Duration::from_millis(300)).unwrap_err();

@@ -115,7 +115,7 @@ fn a_forgetful_nat_keeps_the_mapping() {
     let bob = world.client(&other, &[]);
     bob.qualified();
     let answers = teredo_lab::ping(&other, address, 3, SECOND * 5).unwrap();
-    assert!(all_arrived(&answers, 3), "{answers:?}");
+    assert!(answers.are_all_in_order(3), "{answers:?}");
 }
 
 /// R4380-5.1.2-03: a path with an MTU of 1280 that drops fragments is named, and TCP goes on with shorter segments.
@@ -144,7 +144,7 @@ fn tcp_goes_on_over_a_small_path() {
         client.qualified();
     }
     let there = teredo_lab::ping(&alice, to, 3, SECOND * 5).unwrap();
-    assert!(all_arrived(&there, 3), "{there:?}");
+    assert!(there.are_all_in_order(3), "{there:?}");
     let listener = bob
         .namespace()
         .run(|| TcpListener::bind((to, 4000)).unwrap())

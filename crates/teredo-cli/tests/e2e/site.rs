@@ -104,7 +104,7 @@ fn a_server_with_a_relay_connects_its_clients() {
 
     let pings = |from, to| {
         let replies = ping(from, to, 3, SECOND * 5).unwrap();
-        assert!(all_arrived(&replies, 3), "{replies:?}");
+        assert!(replies.are_all_in_order(3), "{replies:?}");
     };
     pings(&host, NATIVE);
 

@@ -107,7 +107,7 @@ fn peers_are_listed_with_their_traffic() {
     let [alice, bob] = [&alice_host, &bob_host].map(|host| world.client(host, &[]));
     let (of_alice, of_bob) = (alice.qualified(), bob.qualified());
     let replies = teredo_lab::ping(&alice_host, bob.address(), 5, SECOND * 5).unwrap();
-    assert!(all_arrived(&replies, 5), "{replies:?}");
+    assert!(replies.are_all_in_order(5), "{replies:?}");
 
     let listed: Value = {
         let answer = ask(&alice_host, &alice, &["status", "--peers", "--json"]);

@@ -48,7 +48,7 @@ fn data_arrives_intact_with_and_without_offloads() {
         let clients = [0, 1].map(|side| world.client(&hosts[side], &["--offload", modes[side]]));
         let [a, b] = [0, 1].map(|side| IpAddr::from(clients[side].address()));
         let there = teredo_lab::ping(&hosts[0], a_v6(b), 3, SECOND * 5).unwrap();
-        assert!(all_arrived(&there, 3), "{modes:?}: {there:?}");
+        assert!(there.are_all_in_order(3), "{modes:?}: {there:?}");
 
         let listener = hosts[1]
             .namespace()

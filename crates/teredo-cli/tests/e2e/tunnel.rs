@@ -28,9 +28,12 @@ fn two_clients_reach_each_other_from_the_first_packet_on() {
         let (a, b) = (alice.address(), bob.address());
 
         let there = teredo_lab::ping(&alice_host, b, 5, Duration::from_secs(5)).unwrap();
-        assert!(all_arrived(&there, 5), "{nats:?}, alice to bob: {there:?}");
+        assert!(
+            there.are_all_in_order(5),
+            "{nats:?}, alice to bob: {there:?}"
+        );
         let back = teredo_lab::ping(&bob_host, a, 5, Duration::from_secs(5)).unwrap();
-        assert!(all_arrived(&back, 5), "{nats:?}, bob to alice: {back:?}");
+        assert!(back.are_all_in_order(5), "{nats:?}, bob to alice: {back:?}");
         assert_well_formed(&capture, &world.path("."), &[alice.status().port]);
     }
 }
@@ -106,5 +109,5 @@ fn two_clients_of_one_host() {
 #[track_caller]
 fn pings(from: &Host, to: Ipv6Addr) {
     let replies = teredo_lab::ping(from, to, 3, SECOND * 5).unwrap();
-    assert!(all_arrived(&replies, 3), "{to}: {replies:?}");
+    assert!(replies.are_all_in_order(3), "{to}: {replies:?}");
 }

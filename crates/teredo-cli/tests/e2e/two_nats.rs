@@ -43,7 +43,7 @@ fn the_first_attempt_gets_through_two_nats() {
         let [_, b] = clients.each_ref().map(Client::address);
 
         let replies = teredo_lab::ping(alice, b, 3, SECOND * 10).unwrap();
-        assert!(all_arrived(&replies, 3), "{right:?}: {replies:?}");
+        assert!(replies.are_all_in_order(3), "{right:?}: {replies:?}");
         assert_eq!(attempts(&captures[0], alice), 1, "{right:?}");
         assert_eq!(attempts(&captures[1], bob), 0, "{right:?}");
         for client in &clients {

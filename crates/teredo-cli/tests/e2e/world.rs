@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use teredo_lab::{Capture, Home, Host, Internet, NatKind, Process, Replies, until};
+use teredo_lab::{Capture, Home, Host, Internet, NatKind, Process, until};
 use teredo_notify::call::Caller;
 use teredo_notify::types::{Phase, Status};
 
@@ -189,21 +189,6 @@ pub(crate) fn teredo() -> Command {
         .env("RUNTIME_DIRECTORY", env!("CARGO_TARGET_TMPDIR"))
         .env_remove("RUST_LOG");
     command
-}
-
-/// Packets that may come late on the way there and back: with a path in the kernel, each end lets one packet an interval and
-/// direction ask the stack, and the next ones overtake it (docs/kernel-path.md).
-const ASKING: usize = 4;
-
-/// Whether the tests run with a path in the kernel.
-pub(crate) fn is_kernel_in_use() -> bool {
-    std::env::var_os("TEREDO_DATA_PATH").is_none_or(|choice| choice != "user")
-}
-
-/// Whether all answers came, in order but for those that may be late.
-pub(crate) fn all_arrived(replies: &Replies, count: u16) -> bool {
-    let may_be_late = if is_kernel_in_use() { ASKING } else { 0 };
-    replies.are_all_there(count) && replies.late() <= may_be_late
 }
 
 /// Runs a program on `host` to its end.

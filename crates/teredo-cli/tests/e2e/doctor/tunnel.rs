@@ -8,7 +8,7 @@ fn answers(from: &Host, to: Ipv6Addr, is_wanted: bool) {
     let replies = teredo_lab::ping(from, to, 3, SECOND);
     let is_answered = replies
         .as_ref()
-        .is_ok_and(|replies| all_arrived(replies, 3));
+        .is_ok_and(|replies| replies.are_all_in_order(3));
     assert_eq!(is_answered, is_wanted, "{replies:?}");
 }
 

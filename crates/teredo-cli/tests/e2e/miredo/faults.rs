@@ -114,7 +114,7 @@ fn the_first_packets_of_a_flow_leave_in_order() {
     let [_client, peer] = [&alice, &bob].map(|host| world.client(host, &[]));
     appears(&alice);
     let replies = teredo_lab::ping(&alice, peer.address(), 5, SECOND * 10).unwrap();
-    assert!(all_arrived(&replies, 5), "{replies:?}");
+    assert!(replies.are_all_in_order(5), "{replies:?}");
 }
 
 /// R4380-5.2.4-06, R4380-5.2.6-04: a lost bubble is repeated by a timer, so that one packet is enough to reach a peer.
@@ -264,8 +264,8 @@ fn a_name_service_that_is_silent_and_forged_answers_stop_nothing() {
         let replies = teredo_lab::ping(&alice, b, 5, Duration::from_secs(5)).unwrap();
         let back = teredo_lab::ping(&bob, client.address(), 5, Duration::from_secs(5)).unwrap();
         over.store(true, Ordering::Relaxed);
-        assert!(all_arrived(&replies, 5), "{replies:?}");
-        assert!(all_arrived(&back, 5), "{back:?}");
+        assert!(replies.are_all_in_order(5), "{replies:?}");
+        assert!(back.are_all_in_order(5), "{back:?}");
     });
     let answered = |frame: &teredo_lab::Frame| {
         frame
