@@ -120,21 +120,22 @@ struct way {
 	/* When the stack was last seen to let a datagram pass, and when it was last asked. */
 	__u64 *let;
 	__u64 *asked;
-	/* The packets that were left to user space, those that it has passed on, and since when they differ. */
+	/* The packets that were left to user space, those that it has passed on, since when they differ, and the last one's time. */
 	__u64 *since;
+	__u64 *last;
 	__u32 *left;
 	__u32 *seen;
 };
 
 INLINE struct way way_in(struct peer *peer)
 {
-	struct way way = { &peer->let_in, &peer->asked_in, &peer->since_in, &peer->left_in, &peer->seen_in };
+	struct way way = { &peer->let_in, &peer->asked_in, &peer->since_in, &peer->last_in, &peer->left_in, &peer->seen_in };
 	return way;
 }
 
 INLINE struct way way_out(struct peer *peer)
 {
-	struct way way = { &peer->let_out, &peer->asked_out, &peer->since_out, &peer->left_out, &peer->seen_out };
+	struct way way = { &peer->let_out, &peer->asked_out, &peer->since_out, &peer->last_out, &peer->left_out, &peer->seen_out };
 	return way;
 }
 
@@ -143,13 +144,14 @@ INLINE int leave_behind(const struct way *way, __u64 now, __u32 packets, enum ou
 {
 	if (ONCE(*way->left) == ONCE(*way->seen))
 		ONCE(*way->since) = now;
+	ONCE(*way->last) = now;
 	__sync_fetch_and_add(way->left, packets);
 	return leave(outcome);
 }
 
 /*
- * Whether packets before this one are still in user space. Some never leave it, so there is an end to waiting. More than a few
- * are a flow that user space is too slow for.
+ * Whether packets before this one are still in user space. Some never leave it, so there is an end to waiting: all others have
+ * left if none has come for a while. More than a few are a flow that user space is too slow for.
  */
 INLINE int is_behind(const struct way *way, __u64 now)
 {
@@ -157,7 +159,9 @@ INLINE int is_behind(const struct way *way, __u64 now)
 	if (ahead == 0)
 		return 0;
 	/* User space may have passed on more than it was left: `ahead` is huge then. */
-	if (ahead <= MOST_AHEAD && (__s64)(now - ONCE(*way->since)) < (__s64)setting(PATIENCE))
+	__s64 patience = setting(PATIENCE), quiet = (__u64)patience / QUIET_PART;
+	if (ahead <= MOST_AHEAD && (__s64)(now - ONCE(*way->since)) < patience &&
+	    (__s64)(now - ONCE(*way->last)) < quiet)
 		return 1;
 	ONCE(*way->seen) = left;
 	return 0;

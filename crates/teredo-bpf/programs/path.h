@@ -54,7 +54,7 @@ struct address {
 #define NEEDS_CHECKSUMS 2
 
 /*
- * A peer: 160 bytes. User space writes an entry as a whole, and the kernel replaces it as a whole, so no program ever sees a
+ * A peer: 176 bytes. User space writes an entry as a whole, and the kernel replaces it as a whole, so no program ever sees a
  * part of one. Everything that a packet is compared with is in here, so no program combines two decisions of user space.
  */
 struct peer {
@@ -83,15 +83,20 @@ struct peer {
 	__u64 bytes_out;
 	/* When the peer last sent a datagram without a UDP checksum, or 0; kept with NEEDS_CHECKSUMS alone. */
 	/* 120 */ __u64 bare;
-	/* The packets that were left to user space and those that it has passed on, and since when they differ. */
+	/*
+	 * The packets that were left to user space and those that it has passed on, since when they differ, and when the last one
+	 * was left.
+	 */
 	/* 128 */ __u64 since_in;
 	__u64 since_out;
+	__u64 last_in;
+	__u64 last_out;
 	__u32 left_in;
 	__u32 seen_in;
 	__u32 left_out;
 	__u32 seen_out;
 };
-_Static_assert(sizeof(struct peer) == 160, "src/entry.rs has the same layout");
+_Static_assert(sizeof(struct peer) == 176, "src/entry.rs has the same layout");
 
 struct prefix {
 	__u32 len;
@@ -104,7 +109,7 @@ enum control {
 	SINCE = 0,
 	/* The time between two packets of a peer that ask the stack again, in nanoseconds. */
 	INTERVAL = 1,
-	/* The longest time that a packet waits behind those in user space, in nanoseconds. */
+	/* So long at most packets follow others through user space, in nanoseconds. */
 	PATIENCE = 2,
 	CONTROLS = 3,
 };
@@ -112,8 +117,9 @@ enum control {
 /* A proof is good for so many intervals, so that a lost packet or three do no harm. */
 #define LEASE 4
 
-/* A packet waits behind so many in user space at most. */
-#define MOST_AHEAD 128
+/* A packet waits behind so many in user space at most, and until none was left to it for a part of the time. */
+#define MOST_AHEAD 256
+#define QUIET_PART 8
 
 /* How long a peer is sent to after it was heard (RFC 4380 section 5.2.4). */
 #define VALIDITY 30000000000ULL

@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 /// The bytes of an entry in the map.
-pub(crate) const LEN: usize = 160;
+pub(crate) const LEN: usize = 176;
 
 /// An entry as the map has it. The kernel copies whole entries.
 pub(crate) type Bytes = [u8; LEN];
@@ -28,10 +28,6 @@ const BYTES_IN: usize = 96;
 const PACKETS_OUT: usize = 104;
 const BYTES_OUT: usize = 112;
 const BARE: usize = 120;
-const SINCE_IN: usize = 128;
-const SINCE_OUT: usize = 136;
-const LEFT_IN: usize = 144;
-const LEFT_OUT: usize = 152;
 
 const IS_RELAY: u8 = 1;
 const NEEDS_CHECKSUMS: u8 = 2;
@@ -75,9 +71,6 @@ pub struct Entry {
     pub needs_checksums: bool,
     /// When the peer was last known to show that, if an entry before this one has noted it ([`Traffic::bare`]).
     pub bare: Option<Duration>,
-    /// How many packets of the peer may still be in user space, in each direction. For a [while](crate::Settings::patience), or
-    /// until user space has passed on so many, further packets follow them there, so that none overtakes another; more than 128 are not waited for.
-    pub ahead: u32,
     /// When the peer was last heard, as the time since boot (`CLOCK_BOOTTIME`). It is sent to for 30 s after that.
     pub heard: Duration,
 }
@@ -101,13 +94,11 @@ impl Entry {
             ttl: DEFAULT_TTL,
             needs_checksums: false,
             bare: None,
-            ahead: 0,
             heard,
         }
     }
 
-    /// `now` begins the wait for the packets [ahead](Self::ahead).
-    pub(crate) fn to_bytes(self, now: Duration) -> Bytes {
+    pub(crate) fn to_bytes(self) -> Bytes {
         let mut bytes = [0; LEN];
         match self.side {
             Side::Client(own) => put(&mut bytes, 0, own.octets()),
@@ -127,12 +118,6 @@ impl Entry {
         put(&mut bytes, HEARD, nanos(self.heard).to_ne_bytes());
         let bare = self.bare.map_or(0, nanos);
         put(&mut bytes, BARE, bare.to_ne_bytes());
-        for since in [SINCE_IN, SINCE_OUT] {
-            put(&mut bytes, since, nanos(now).to_ne_bytes());
-        }
-        for left in [LEFT_IN, LEFT_OUT] {
-            put(&mut bytes, left, self.ahead.to_ne_bytes());
-        }
         bytes
     }
 }

@@ -53,17 +53,17 @@ pub struct Settings {
     pub most_peers: u32,
     /// After so much time a peer's packet asks the stack again, in each direction. A proof is good for four times that.
     pub interval: Duration,
-    /// So long at most a packet of a peer follows earlier ones through user space, lest it overtake them.
+    /// So long at most packets of a peer follow earlier ones through user space, lest they overtake them.
     pub patience: Duration,
 }
 
 impl Default for Settings {
-    /// 65,536 peers, an interval of 2 s, and a patience of 50 ms.
+    /// 65,536 peers, an interval of 2 s, and a patience of 500 ms.
     fn default() -> Self {
         Self {
             most_peers: 65_536,
             interval: Duration::from_secs(2),
-            patience: Duration::from_millis(50),
+            patience: Duration::from_millis(500),
         }
     }
 }
@@ -276,7 +276,7 @@ impl Path {
     ///
     /// [`PathError::Full`], [`PathError::Map`].
     pub fn insert(&mut self, peer: Ipv6Addr, entry: &Entry) -> Result<(), PathError> {
-        Ok(self.peers.insert(peer.octets(), entry.to_bytes(now()), 0)?)
+        Ok(self.peers.insert(peer.octets(), entry.to_bytes(), 0)?)
     }
 
     /// Removes a peer, and returns its traffic; `None` if it was not there.

@@ -73,22 +73,3 @@ fn the_wait_for_a_packet_ends() {
     .unwrap();
     assert!(near.count(Outcome::Behind) > 0);
 }
-
-/// A new peer's packets may be in user space already.
-#[test]
-fn packets_that_an_entry_finds_ahead_are_waited_for() {
-    let (_internet, mut near, far) = patient_pair(FOREVER, FOREVER);
-    let mut entry = near.entry(&far);
-    entry.ahead = 2;
-    near.path.insert(far.own, &entry).unwrap();
-    crate::node::acquaint(&near, &far);
-    let injector = Injector::new(&near);
-    injector.send(&short(&near, &far));
-    near.await_count(Outcome::Behind, 1);
-    near.pass_on(&far);
-    for _ in 0..2 {
-        near.send_by_user_space(&short(&near, &far), &far);
-    }
-    injector.send(&short(&near, &far));
-    near.await_count(Outcome::Encapsulated, 1);
-}

@@ -35,11 +35,11 @@ const NOT_SERVED: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2001, 0xdb8, 0x86dd, 0xffff
 /// Where `gso_size` is in `struct __sk_buff`, and the length of that.
 const GSO_SIZE: usize = 176;
 const CONTEXT: usize = 192;
-/// What the kernel runs a program on at the least: the header of Ethernet, and that of IPv6 behind it.
+/// The shortest packet that the kernel runs a program on: the header of Ethernet, and that of IPv6 behind it.
 pub const SHORTEST: usize = 14 + 40;
 
 /// The length of an entry.
-const ENTRY: usize = 128;
+const ENTRY: usize = 176;
 /// So long that no proof is too old, and no packet asks the stack.
 const INTERVAL: u64 = 1 << 60;
 /// A time that comes never, and one that was before the boot but for one nanosecond.

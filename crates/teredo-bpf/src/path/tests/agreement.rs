@@ -48,7 +48,7 @@ fn know_peer(path: &mut Path) {
         underlay: 1,
     };
     let entry = Entry::new(Side::Client(OWN), local, remote, interfaces, now());
-    let mut bytes = entry.to_bytes(now());
+    let mut bytes = entry.to_bytes();
     bytes[LET_IN..LET_IN + 8].copy_from_slice(&nanos(now()).to_ne_bytes());
     path.peers.insert(PEER.octets(), bytes, 0).unwrap();
 }
