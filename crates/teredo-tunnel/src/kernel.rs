@@ -271,7 +271,7 @@ impl KernelPath {
         }
     }
 
-    /// What the programs have noted about a peer; `None` if it is not in the map.
+    /// The programs' notes about a peer; `None` if it is not in the map.
     fn traffic(&self, peer: Ipv6Addr) -> Option<Traffic> {
         self.state().path.traffic(peer).ok().flatten()
     }

@@ -65,7 +65,7 @@ impl PathChanges {
         change
     }
 
-    /// What comes before the marks are cleared is in vain: `AllWithdrawn` takes it back.
+    /// A change before the marks are cleared is in vain: `AllWithdrawn` takes it back.
     fn push(&mut self, change: PathChange) {
         if !self.reported || self.all {
             return;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use rustix::net::sockopt;
 use teredo::client::PeerStatus;
 use teredo::wire::MTU;
-use teredo::{Client, Node, PathChange, PeerPath, Relay};
+use teredo::{Client, Instant, Node, PathChange, PeerPath, Relay};
 use teredo_bpf::{Entry, Side, Traffic};
 
 use super::ways::Ways;
 use super::{KernelPath, Obstacle};
+use crate::clock;
 use crate::steer::Lanes;
 use crate::udp::ServiceSocket;
 
@@ -41,6 +42,11 @@ pub(crate) struct Share {
     lanes: Lanes,
     index: usize,
 }
+
+/// The most offers that wait for empty queues; further ones are taken at once.
+const MOST_WAITING: usize = 1 << 12;
+/// The longest time that they wait.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Share {
     /// All of them.
@@ -71,6 +77,10 @@ pub(crate) struct KernelLane {
     longest: u16,
     /// `None` if the kernel gives no netlink socket: then no peer has a path.
     ways: Option<Ways>,
+    /// Offered paths, and since when there are any. Packets of these peers may be in the queues of the interface and of the
+    /// socket, and the kernel's must not overtake them.
+    waiting: HashMap<Ipv6Addr, PeerPath>,
+    waiting_since: Option<Instant>,
     /// The traffic of earlier entries of a client's peers.
     past: HashMap<Ipv6Addr, Carried>,
     /// The most of them.
@@ -110,6 +120,8 @@ impl KernelLane {
             ttl: 64,
             longest: MTU as u16,
             ways: ways.ok(),
+            waiting: HashMap::new(),
+            waiting_since: None,
             past: HashMap::new(),
             most_past,
             on_virtual_link: false,
@@ -193,7 +205,7 @@ impl KernelLane {
         while let Some(change) = node.poll_path() {
             let is_offer = matches!(change, PathChange::Offered(_));
             match change {
-                PathChange::Offered(path) => self.offer(&path),
+                PathChange::Offered(path) => self.await_queues(path),
                 PathChange::Withdrawn(peer) => self.withdraw(peer),
                 PathChange::AllWithdrawn => {
                     self.withdraw_all();
@@ -202,6 +214,31 @@ impl KernelLane {
             }
             if is_offer {
                 self.on_virtual_link = self.path.is_on_virtual_link();
+            }
+        }
+    }
+
+    /// Takes a path when the queues are empty.
+    fn await_queues(&mut self, offered: PeerPath) {
+        if self.waiting.len() >= MOST_WAITING {
+            return self.offer(&offered);
+        }
+        self.waiting.insert(offered.peer, offered);
+        self.waiting_since.get_or_insert_with(clock::now);
+    }
+
+    /// Whether paths wait for empty queues.
+    pub(crate) fn awaits_queues(&self) -> bool {
+        self.waiting_since.is_some()
+    }
+
+    /// The queues were found `empty` just now, or not. Some never are.
+    pub(crate) fn queues_seen(&mut self, empty: bool) {
+        let late = |since: Instant| clock::now().saturating_duration_since(since) >= PATIENCE;
+        if self.waiting_since.is_some_and(|since| empty || late(since)) {
+            self.waiting_since = None;
+            for offered in std::mem::take(&mut self.waiting).into_values() {
+                self.offer(&offered);
             }
         }
     }
@@ -233,11 +270,14 @@ impl KernelLane {
     }
 
     fn withdraw(&mut self, peer: Ipv6Addr) {
+        self.waiting.remove(&peer);
         self.remember(peer);
         self.path.remove(peer);
     }
 
     fn withdraw_all(&mut self) {
+        self.waiting.clear();
+        self.waiting_since = None;
         if self.most_past > 0 {
             for peer in self.path.peers() {
                 self.withdraw(peer);

@@ -4,8 +4,7 @@
 //! (`teredo_bpf::Entry::needs_checksums`). The path in the kernel shows it with every datagram. User space has to while the
 //! path is not in use, and while the peer's packets in the kernel depend on it.
 //!
-//! A datagram without a checksum does not prove to our own path that the stack's rules let it out. So most datagrams keep
-//! theirs, and one that comes alone always does: it may be the path's question to the stack.
+//! A checksum protects the outer header, too, so most datagrams keep theirs.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -20,7 +19,7 @@ const PLACES: usize = 4;
 const FIRST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// After so much silence it begins anew. Packets by which the path asks the stack are further apart.
+/// After so much silence it begins anew.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// The destinations of the last second, and when the next datagram to each is to leave without a checksum.

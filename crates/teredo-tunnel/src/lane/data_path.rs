@@ -161,6 +161,18 @@ impl<N: Endpoint> DataPath<N> {
         self.kernel = Some(Box::new(kernel));
     }
 
+    /// Whether paths of peers wait until the queues are empty.
+    pub(super) fn awaits_queues(&self) -> bool {
+        self.kernel().is_some_and(KernelLane::awaits_queues)
+    }
+
+    /// The queues of the interface and of the sockets were found empty just now, or not.
+    pub(super) fn queues_seen(&mut self, empty: bool) {
+        if let Some(kernel) = &mut self.kernel {
+            kernel.queues_seen(empty);
+        }
+    }
+
     pub(crate) fn kernel(&self) -> Option<&KernelLane> {
         self.kernel.as_deref()
     }

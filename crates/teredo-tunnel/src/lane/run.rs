@@ -296,7 +296,9 @@ impl<R: Role> Lane<R> {
         };
         // The rest of a super-packet has left the interface's queue, and makes nothing readable.
         let more = takes_packets && self.path.has_more();
-        match poll(fds, more.then_some(&AT_ONCE)) {
+        // Paths that wait for empty queues are taken before the lane rests.
+        let looks = more || self.path.awaits_queues();
+        match poll(fds, looks.then_some(&AT_ONCE)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -310,7 +312,7 @@ impl<R: Role> Lane<R> {
             let came = fd.revents().intersects(PollFlags::IN | PollFlags::ERR);
             bits | u32::from(came) << index
         });
-        Ok(Ready {
+        let ready = Ready {
             waker: events(0).contains(PollFlags::IN),
             timer: events(1).contains(PollFlags::IN),
             tun: (more || tun.contains(PollFlags::IN)) && takes_packets,
@@ -320,7 +322,12 @@ impl<R: Role> Lane<R> {
             others: [arrived(first, events(4)), arrived(second, events(5))],
             block: block.is_some() && events(6).contains(PollFlags::IN),
             random,
-        })
+        };
+        if self.path.awaits_queues() {
+            let empty = !ready.tun && !ready.service && ready.random == 0 && takes_packets;
+            self.path.queues_seen(empty);
+        }
+        Ok(ready)
     }
 
     /// For a socket that does not exist, a descriptor that is harmless to poll twice takes its place.
