@@ -38,6 +38,9 @@ const SINCE: u32 = 0;
 const INTERVAL: u32 = 1;
 const PATIENCE: u32 = 2;
 
+/// A flag of a map's update: there is no such key yet (linux/bpf.h).
+const BPF_NOEXIST: u64 = 1;
+
 /// The value of `since` in a closed path.
 const CLOSED: u64 = 0;
 
@@ -51,7 +54,8 @@ const ARPHRD_NONE: u16 = 65534;
 pub struct Settings {
     /// The most peers in the map. One takes some 200 bytes of the kernel's memory while it is there.
     pub most_peers: u32,
-    /// After so much time a peer's packet asks the stack again, in each direction. A proof is good for four times that.
+    /// After so much time a peer's packet asks the stack again, in each direction. A proof is good for four times that. With
+    /// many peers the interval is longer, up to 8 s, so that not more than 2000 packets a second ask.
     pub interval: Duration,
     /// So long at most packets of a peer follow earlier ones through user space, lest they overtake them.
     pub patience: Duration,
@@ -89,7 +93,16 @@ pub struct Path {
     /// By the interface's index, with the program's name.
     links: Vec<(u32, &'static str, SchedClassifierLinkId)>,
     is_open: bool,
+    /// The number of entries.
+    len: u32,
+    /// The least interval, and the one in use.
+    intervals: (Duration, Duration),
 }
+
+/// With more peers, the interval grows, so that all of them ask so often together.
+const QUESTIONS_PER_SECOND: u32 = 2000;
+/// The longest interval: the state machines know a peer's silence by the packets that ask (RFC 4380 §5.2.4).
+const LONGEST_INTERVAL: Duration = Duration::from_secs(8);
 
 impl Path {
     /// Loads the programs into the kernel, which checks them. They are attached to nothing yet.
@@ -118,6 +131,8 @@ impl Path {
             ebpf,
             links: Vec::new(),
             is_open: false,
+            len: 0,
+            intervals: (settings.interval, settings.interval),
         };
         let interval = nanos(settings.interval).max(1);
         path.control.set(INTERVAL, interval, 0)?;
@@ -276,7 +291,29 @@ impl Path {
     ///
     /// [`PathError::Full`], [`PathError::Map`].
     pub fn insert(&mut self, peer: Ipv6Addr, entry: &Entry) -> Result<(), PathError> {
-        Ok(self.peers.insert(peer.octets(), entry.to_bytes(), 0)?)
+        let (key, bytes) = (peer.octets(), entry.to_bytes());
+        match self.peers.insert(key, bytes, BPF_NOEXIST) {
+            Ok(()) => self.set_len(self.len + 1),
+            Err(MapError::SyscallError(error))
+                if error.io_error.kind() == io::ErrorKind::AlreadyExists =>
+            {
+                Ok(self.peers.insert(key, bytes, 0)?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Adapts the interval to the number of peers.
+    fn set_len(&mut self, len: u32) -> Result<(), PathError> {
+        self.len = len;
+        let (least, now) = self.intervals;
+        let wanted = interval_for(least, len);
+        // Not for each peer.
+        if wanted.abs_diff(now) > now / 8 || (wanted == least && wanted != now) {
+            self.intervals.1 = wanted;
+            self.control.set(INTERVAL, nanos(wanted).max(1), 0)?;
+        }
+        Ok(())
     }
 
     /// Removes a peer, and returns its traffic; `None` if it was not there.
@@ -287,8 +324,12 @@ impl Path {
     pub fn remove(&mut self, peer: Ipv6Addr) -> Result<Option<Traffic>, PathError> {
         let traffic = self.traffic(peer)?;
         match self.peers.remove(&peer.octets()) {
-            Err(error) if !is_absence(&error) => Err(error.into()),
-            _ => Ok(traffic),
+            Err(error) if is_absence(&error) => Ok(traffic),
+            Err(error) => Err(error.into()),
+            Ok(()) => {
+                self.set_len(self.len.saturating_sub(1))?;
+                Ok(traffic)
+            }
         }
     }
 
@@ -318,12 +359,13 @@ impl Path {
             let chosen = chosen.take(AT_ONCE).collect::<Result<Vec<_>, _>>()?;
             for peer in &chosen {
                 match self.peers.remove(&peer.octets()) {
-                    Err(error) if !is_absence(&error) => return Err(error.into()),
-                    _ => {}
+                    Ok(()) => self.len = self.len.saturating_sub(1),
+                    Err(error) if is_absence(&error) => {}
+                    Err(error) => return Err(error.into()),
                 }
             }
             if chosen.len() < AT_ONCE {
-                return Ok(());
+                return self.set_len(self.len);
             }
         }
     }
@@ -418,6 +460,12 @@ pub fn now() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     // Neither is negative.
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The interval for so many peers.
+fn interval_for(least: Duration, peers: u32) -> Duration {
+    let fair = Duration::from_secs(1) * peers / QUESTIONS_PER_SECOND;
+    fair.min(LONGEST_INTERVAL).max(least)
 }
 
 /// Takes a map out of the loaded object.

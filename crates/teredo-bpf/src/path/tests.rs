@@ -87,3 +87,46 @@ fn a_closed_path_stays_closed_when_proofs_are_void() {
     path.close().unwrap();
     assert_eq!(path.control.get(&SINCE, 0).unwrap(), CLOSED);
 }
+
+#[test]
+fn many_peers_ask_less_often() {
+    let least = Duration::from_secs(2);
+    for (peers, seconds) in [(0, 2), (4000, 2), (8000, 4), (16_000, 8), (1_000_000, 8)] {
+        let wanted = Duration::from_secs(seconds);
+        assert_eq!(interval_for(least, peers), wanted, "{peers}");
+    }
+    // That of a probe, or of a test.
+    let long = Duration::from_secs(3600);
+    assert_eq!(interval_for(long, 1_000_000), long);
+}
+
+#[test]
+fn the_interval_follows_the_number_of_peers() {
+    let settings = Settings {
+        interval: Duration::from_millis(1),
+        ..Settings::default()
+    };
+    let mut path = Path::load(settings).unwrap();
+    let interval = |path: &Path| Duration::from_nanos(path.control.get(&INTERVAL, 0).unwrap());
+    let interfaces = Interfaces {
+        overlay: 2,
+        underlay: 1,
+    };
+    let address = "192.0.2.1:40000".parse().unwrap();
+    let entry = Entry::new(crate::Side::Relay, address, address, interfaces, now());
+    let peers: Vec<Ipv6Addr> = (1..=100).map(Ipv6Addr::from_bits).collect();
+    for _ in 0..2 {
+        for &peer in &peers {
+            path.insert(peer, &entry).unwrap();
+        }
+        // An entry that is replaced is no further peer.
+        assert!(interval(&path).abs_diff(Duration::from_millis(50)) <= Duration::from_millis(7));
+    }
+    for &peer in &peers[10..] {
+        path.remove(peer).unwrap();
+        path.remove(peer).unwrap();
+    }
+    assert!(interval(&path).abs_diff(Duration::from_millis(5)) <= Duration::from_millis(1));
+    path.remove_all(|_| true).unwrap();
+    assert_eq!(interval(&path), Duration::from_millis(1));
+}
