@@ -161,7 +161,7 @@ impl Effects {
     }
 }
 
-/// What is known of a packet that has met the conditions so far.
+/// The knowledge of a packet that has met the conditions so far.
 struct Conditions<'a> {
     direction: Direction,
     datagrams: &'a Datagrams,

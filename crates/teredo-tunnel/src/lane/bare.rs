@@ -1,4 +1,4 @@
-//! Which datagrams leave without a UDP checksum, to show the peer that this node has a path in the kernel.
+//! The choice of datagrams that leave without a UDP checksum, to show the peer that this node has a path in the kernel.
 //!
 //! A peer with such a path on a virtual link sends packets that lack their checksum only to nodes that have shown this
 //! (`teredo_bpf::Entry::needs_checksums`). The path in the kernel shows it with every datagram. User space has to while the
@@ -86,7 +86,7 @@ impl Place {
     }
 }
 
-/// By multiplication (Knuth). Whoever makes addresses collide slows down his own path.
+/// By multiplication (Knuth). Addresses that are made to collide slow down the path of those that made them.
 fn set_of(to: SocketAddrV4) -> usize {
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let key = u64::from(to.ip().to_bits()) << 16 | u64::from(to.port());

@@ -72,11 +72,11 @@ struct Train {
     segment: usize,
     /// Whether the kernel may cut it.
     offload: bool,
-    /// What sets it apart; such a train is one datagram.
+    /// If set, the train is one datagram.
     special: Option<Special>,
 }
 
-/// What sets a datagram apart from others.
+/// The difference of a datagram from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Special {
     /// A time to live that is not the system's own.
