@@ -19,9 +19,13 @@ fn ufw(lines: &'static str) -> Option<String> {
         }
         fs::write(path.join("ufw.conf"), "ENABLED=no\nLOGLEVEL=low\n").unwrap();
         fs::write(path.join("sysctl.conf"), "").unwrap();
+        // `ufw default` writes here.
+        let default = tempfile::tempdir().unwrap();
+        fs::copy("/etc/default/ufw", default.path().join("ufw")).expect("the package ufw");
         let script = format!(
-            "mount --bind {} /etc/ufw && ufw --force enable && {lines}",
-            path.display()
+            "mount --bind {} /etc/ufw && mount --bind {} /etc/default && ufw --force enable && {lines}",
+            path.display(),
+            default.path().display()
         );
         let mut command = Command::new("unshare");
         let output = command
