@@ -142,8 +142,12 @@ INLINE struct way way_out(struct peer *peer)
 /* Packets of a path are left to user space: the next ones must not overtake them. */
 INLINE int leave_behind(const struct way *way, __u64 now, __u32 packets, enum outcome outcome)
 {
-	if (ONCE(*way->left) == ONCE(*way->seen))
+	__u32 left = ONCE(*way->left);
+	/* User space may have passed on more than it was left: packets from before the entry. */
+	if ((__s32)(left - ONCE(*way->seen)) <= 0) {
+		ONCE(*way->seen) = left;
 		ONCE(*way->since) = now;
+	}
 	ONCE(*way->last) = now;
 	__sync_fetch_and_add(way->left, packets);
 	return leave(outcome);
@@ -158,7 +162,7 @@ INLINE int is_behind(const struct way *way, __u64 now)
 	__u32 left = ONCE(*way->left), ahead = left - ONCE(*way->seen);
 	if (ahead == 0)
 		return 0;
-	/* User space may have passed on more than it was left: `ahead` is huge then. */
+	/* If user space has passed on more than it was left, `ahead` is huge. */
 	__s64 patience = setting(PATIENCE), quiet = (__u64)patience / QUIET_PART;
 	if (ahead <= MOST_AHEAD && (__s64)(now - ONCE(*way->since)) < patience &&
 	    (__s64)(now - ONCE(*way->last)) < quiet)
@@ -177,7 +181,7 @@ INLINE int same(const struct address *a, const struct address *b)
  * Whether the stack must decide about this packet. If not, it lets the peer's datagrams pass as far as is known: its last
  * proof is young enough, and no packet is due to ask it again. Two processors may both ask; that is one packet more.
  */
-INLINE int asks_stack(__u64 now, const struct way *way, int may_ask, enum outcome *why)
+INLINE int asks_stack(__u64 now, const struct peer *peer, const struct way *way, int may_ask, enum outcome *why)
 {
 	__u64 since = setting(SINCE), interval = setting(INTERVAL), proof = ONCE(*way->let);
 	if (since == 0) {
@@ -189,7 +193,7 @@ INLINE int asks_stack(__u64 now, const struct way *way, int may_ask, enum outcom
 		*why = UNPROVEN;
 		return 1;
 	}
-	if (is_behind(way, now)) {
+	if (peer->added > setting(EMPTY + peer->lane % LANES) || is_behind(way, now)) {
 		*why = BEHIND;
 		return 1;
 	}
@@ -379,7 +383,7 @@ int encapsulate(struct __sk_buff *skb)
 		return leave_behind(&way, now, packets, NO_CHECKSUM);
 	if ((__s64)(now - ONCE(peer->heard)) >= (__s64)VALIDITY)
 		return leave_behind(&way, now, packets, SILENT);
-	if (asks_stack(now, &way, 1, &why))
+	if (asks_stack(now, peer, &way, 1, &why))
 		return leave_behind(&way, now, packets, why);
 
 	/* Not-ECT outside (RFC 9601 section 6.1.3); may be fragmented, as user space's datagrams. */
@@ -482,7 +486,7 @@ int decapsulate(struct __sk_buff *skb)
 	}
 
 	/* Not with a super-packet, which user space would have to copy. One that is not proven renews the proof all the same. */
-	if (asks_stack(now, &way, skb->gso_size == 0, &why))
+	if (asks_stack(now, peer, &way, skb->gso_size == 0, &why))
 		return leave_behind(&way, now, packets, why);
 
 	__u32 overlay = peer->overlay;

@@ -54,7 +54,7 @@ struct address {
 #define NEEDS_CHECKSUMS 2
 
 /*
- * A peer: 176 bytes. User space writes an entry as a whole, and the kernel replaces it as a whole, so no program ever sees a
+ * A peer: 192 bytes. User space writes an entry as a whole, and the kernel replaces it as a whole, so no program ever sees a
  * part of one. Everything that a packet is compared with is in here, so no program combines two decisions of user space.
  */
 struct peer {
@@ -95,8 +95,12 @@ struct peer {
 	__u32 seen_in;
 	__u32 left_out;
 	__u32 seen_out;
+	/* When it was added, or 0. It waits until its lane's queues were empty later: packets from before may be in them. */
+	/* 176 */ __u64 added;
+	__u32 lane;
+	__u32 unused;
 };
-_Static_assert(sizeof(struct peer) == 176, "src/entry.rs has the same layout");
+_Static_assert(sizeof(struct peer) == 192, "src/entry.rs has the same layout");
 
 struct prefix {
 	__u32 len;
@@ -111,7 +115,10 @@ enum control {
 	INTERVAL = 1,
 	/* So long at most packets follow others through user space, in nanoseconds. */
 	PATIENCE = 2,
-	CONTROLS = 3,
+	/* For each lane, when its queues were last empty after an entry was added. */
+	EMPTY = 3,
+	LANES = 64,
+	CONTROLS = EMPTY + LANES,
 };
 
 /* A proof is good for so many intervals, so that a lost packet or three do no harm. */

@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 /// The bytes of an entry in the map.
-pub(crate) const LEN: usize = 176;
+pub(crate) const LEN: usize = 192;
 
 /// An entry as the map has it. The kernel copies whole entries.
 pub(crate) type Bytes = [u8; LEN];
@@ -28,6 +28,8 @@ const BYTES_IN: usize = 96;
 const PACKETS_OUT: usize = 104;
 const BYTES_OUT: usize = 112;
 const BARE: usize = 120;
+const ADDED: usize = 176;
+const LANE: usize = 184;
 
 const IS_RELAY: u8 = 1;
 const NEEDS_CHECKSUMS: u8 = 2;
@@ -71,6 +73,11 @@ pub struct Entry {
     pub needs_checksums: bool,
     /// When the peer was last known to show that, if an entry before this one has noted it ([`Traffic::bare`]).
     pub bare: Option<Duration>,
+    /// The lane that handles the peer's packets in user space.
+    pub lane: u32,
+    /// When it is added, if packets of the peer may be in the queues of its lane, and must not be overtaken. It carries no packet
+    /// until they were [empty](crate::Path::queues_empty) later.
+    pub added: Option<Duration>,
     /// When the peer was last heard, as the time since boot (`CLOCK_BOOTTIME`). It is sent to for 30 s after that.
     pub heard: Duration,
 }
@@ -94,6 +101,8 @@ impl Entry {
             ttl: DEFAULT_TTL,
             needs_checksums: false,
             bare: None,
+            lane: 0,
+            added: None,
             heard,
         }
     }
@@ -118,6 +127,9 @@ impl Entry {
         put(&mut bytes, HEARD, nanos(self.heard).to_ne_bytes());
         let bare = self.bare.map_or(0, nanos);
         put(&mut bytes, BARE, bare.to_ne_bytes());
+        let added = self.added.map_or(0, nanos);
+        put(&mut bytes, ADDED, added.to_ne_bytes());
+        put(&mut bytes, LANE, self.lane.to_ne_bytes());
         bytes
     }
 }

@@ -37,6 +37,8 @@ const CLASSIFIERS: [&str; 4] = [ENCAPSULATE, DECAPSULATE, WATCH_OUT, WATCH_DELIV
 const SINCE: u32 = 0;
 const INTERVAL: u32 = 1;
 const PATIENCE: u32 = 2;
+const EMPTY: u32 = 3;
+const LANES: u32 = 64;
 
 /// A flag of a map's update: there is no such key yet (linux/bpf.h).
 const BPF_NOEXIST: u64 = 1;
@@ -314,6 +316,16 @@ impl Path {
             self.control.set(INTERVAL, nanos(wanted).max(1), 0)?;
         }
         Ok(())
+    }
+
+    /// A lane's queues are empty: entries that were [added](Entry::added) before may carry packets. Lanes with the same remainder by
+    /// 64 do that together.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Map`].
+    pub fn queues_empty(&mut self, lane: u32, at: Duration) -> Result<(), PathError> {
+        Ok(self.control.set(EMPTY + lane % LANES, nanos(at), 0)?)
     }
 
     /// Removes a peer, and returns its traffic; `None` if it was not there.

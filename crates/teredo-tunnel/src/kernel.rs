@@ -254,6 +254,14 @@ impl KernelPath {
         }
     }
 
+    /// The entries of a lane may carry packets, as far as they were added before.
+    fn queues_empty(&self, lane: usize) {
+        let mut state = self.state();
+        if let Err(error) = state.path.queues_empty(lane as u32, teredo_bpf::now()) {
+            state.hinder(Obstacle::Refused, error.to_string());
+        }
+    }
+
     fn remove(&self, peer: Ipv6Addr) {
         self.state().remove(peer);
     }

@@ -37,7 +37,7 @@ fn fields() -> (HashMap<&'static str, usize>, usize) {
 fn the_layout_is_that_of_the_programs() {
     let (fields, len) = fields();
     assert_eq!(len, LEN);
-    assert_eq!(fields.len(), 29);
+    assert_eq!(fields.len(), 32);
     for (name, at) in [
         ("own", 0),
         ("local", LOCAL),
@@ -58,6 +58,8 @@ fn the_layout_is_that_of_the_programs() {
         ("packets_out", PACKETS_OUT),
         ("bytes_out", BYTES_OUT),
         ("bare", BARE),
+        ("added", ADDED),
+        ("lane", LANE),
     ] {
         assert_eq!(fields[name], at, "{name}");
     }

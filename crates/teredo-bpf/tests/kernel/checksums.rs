@@ -45,6 +45,7 @@ fn a_packet_without_a_checksum_is_left_if_the_peer_needs_it() {
     near.send_by_user_space(&complete, &far);
     injector.send(&without);
     near.await_count(Outcome::NoChecksum, 1);
+    near.pass_on(&far);
     injector.send(&complete);
     near.await_count(Outcome::Encapsulated, 2);
 }

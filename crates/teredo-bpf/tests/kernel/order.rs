@@ -1,5 +1,7 @@
 //! No packet overtakes one that was left to user space.
 
+use std::time::Duration;
+
 use teredo_bpf::Outcome;
 use teredo_lab::until;
 
@@ -72,4 +74,39 @@ fn the_wait_for_a_packet_ends() {
     })
     .unwrap();
     assert!(near.count(Outcome::Behind) > 0);
+}
+
+/// Packets that user space passes on without having been left them, from before the entry, do not hide a later one.
+#[test]
+fn packets_from_before_an_entry_do_not_count() {
+    let (_internet, near, far) = patient_pair(FOREVER, FOREVER);
+    for _ in 0..3 {
+        near.send_by_user_space(&short(&near, &far), &far);
+    }
+    let injector = Injector::new(&near);
+    injector.send(&long(&near, &far));
+    injector.send(&short(&near, &far));
+    near.await_count(Outcome::Behind, 1);
+}
+
+/// Packets from before an entry may be in the queues; the lane knows when they are not.
+#[test]
+fn an_entry_waits_for_its_lane() {
+    let (_internet, mut near, far) = patient_pair(FOREVER, FOREVER);
+    let mut entry = near.entry(&far);
+    (entry.lane, entry.added) = (3, Some(Duration::from_secs(7)));
+    near.path.insert(far.own, &entry).unwrap();
+    crate::node::acquaint(&near, &far);
+    let injector = Injector::new(&near);
+    for (lane, second) in [(3, 6), (2, 7)] {
+        let at = Duration::from_secs(second);
+        near.path.queues_empty(lane, at).unwrap();
+        let before = near.count(Outcome::Behind);
+        injector.send(&short(&near, &far));
+        near.await_count(Outcome::Behind, before + 1);
+        near.pass_on(&far);
+    }
+    near.path.queues_empty(3, Duration::from_secs(7)).unwrap();
+    injector.send(&short(&near, &far));
+    near.await_count(Outcome::Encapsulated, 1);
 }

@@ -43,9 +43,7 @@ pub(crate) struct Share {
     index: usize,
 }
 
-/// The most offers that wait for empty queues; further ones are taken at once.
-const MOST_WAITING: usize = 1 << 12;
-/// The longest time that they wait.
+/// The longest time that new entries wait for empty queues.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 impl Share {
@@ -77,9 +75,8 @@ pub(crate) struct KernelLane {
     longest: u16,
     /// `None` if the kernel gives no netlink socket: then no peer has a path.
     ways: Option<Ways>,
-    /// Offered paths, and since when there are any. Packets of these peers may be in the queues of the interface and of the
-    /// socket, and the kernel's must not overtake them.
-    waiting: HashMap<Ipv6Addr, PeerPath>,
+    /// Since when there are new entries that carry nothing yet: packets of these peers may be in the queues of the interface and
+    /// of the socket, and those in the kernel must not overtake them.
     waiting_since: Option<Instant>,
     /// The traffic of earlier entries of a client's peers.
     past: HashMap<Ipv6Addr, Carried>,
@@ -120,7 +117,6 @@ impl KernelLane {
             ttl: 64,
             longest: MTU as u16,
             ways: ways.ok(),
-            waiting: HashMap::new(),
             waiting_since: None,
             past: HashMap::new(),
             most_past,
@@ -205,7 +201,7 @@ impl KernelLane {
         while let Some(change) = node.poll_path() {
             let is_offer = matches!(change, PathChange::Offered(_));
             match change {
-                PathChange::Offered(path) => self.await_queues(path),
+                PathChange::Offered(path) => self.offer(&path),
                 PathChange::Withdrawn(peer) => self.withdraw(peer),
                 PathChange::AllWithdrawn => {
                     self.withdraw_all();
@@ -218,15 +214,6 @@ impl KernelLane {
         }
     }
 
-    /// Takes a path when the queues are empty.
-    fn await_queues(&mut self, offered: PeerPath) {
-        if self.waiting.len() >= MOST_WAITING {
-            return self.offer(&offered);
-        }
-        self.waiting.insert(offered.peer, offered);
-        self.waiting_since.get_or_insert_with(clock::now);
-    }
-
     /// Whether paths wait for empty queues.
     pub(crate) fn awaits_queues(&self) -> bool {
         self.waiting_since.is_some()
@@ -237,9 +224,7 @@ impl KernelLane {
         let late = |since: Instant| clock::now().saturating_duration_since(since) >= PATIENCE;
         if self.waiting_since.is_some_and(|since| empty || late(since)) {
             self.waiting_since = None;
-            for offered in std::mem::take(&mut self.waiting).into_values() {
-                self.offer(&offered);
-            }
+            self.path.queues_empty(self.share.index);
         }
     }
 
@@ -260,24 +245,25 @@ impl KernelLane {
         let side = offered.own.map_or(Side::Relay, Side::Client);
         let heard = Duration::from_nanos(offered.heard.as_nanos());
         let (ttl, longest) = (self.ttl, longest.min(self.longest));
+        let lane = self.share.index as u32;
+        self.waiting_since.get_or_insert_with(clock::now);
         self.path
             .insert(offered.peer, way.link, |interfaces| Entry {
                 longest,
                 ttl,
+                lane,
+                added: Some(teredo_bpf::now()),
                 ..Entry::new(side, local, offered.remote, interfaces, heard)
             });
         Some(())
     }
 
     fn withdraw(&mut self, peer: Ipv6Addr) {
-        self.waiting.remove(&peer);
         self.remember(peer);
         self.path.remove(peer);
     }
 
     fn withdraw_all(&mut self) {
-        self.waiting.clear();
-        self.waiting_since = None;
         if self.most_past > 0 {
             for peer in self.path.peers() {
                 self.withdraw(peer);

@@ -39,7 +39,7 @@ const CONTEXT: usize = 192;
 pub const SHORTEST: usize = 14 + 40;
 
 /// The length of an entry.
-const ENTRY: usize = 176;
+const ENTRY: usize = 192;
 /// So long that no proof is too old, and no packet asks the stack.
 const INTERVAL: u64 = 1 << 60;
 /// A time that comes never, and one that was before the boot but for one nanosecond.
