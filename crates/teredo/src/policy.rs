@@ -62,6 +62,22 @@ impl DestinationPolicy {
         self.denied.iter().any(|block| block.contains(address))
     }
 
+    /// The networks with an address that is not [permitted](Self::permits_address), by address and length in bits: the rest is
+    /// permitted.
+    pub fn refused(&self) -> impl Iterator<Item = (Ipv4Addr, u8)> {
+        let is_permitted = |block: &Block| {
+            let net = Ipv4Addr::from_bits(block.net);
+            self.allow_private && net.is_private()
+        };
+        let special: &[Block] = if self.allow_private { &[] } else { &SPECIAL };
+        let refused = REFUSED.iter().filter(move |block| !is_permitted(block));
+        let broadcasts = self.broadcasts.iter().map(|&address| (address, 32));
+        let blocks = refused.chain(special).chain(&self.denied);
+        blocks
+            .map(|block| (Ipv4Addr::from_bits(block.net), block.len()))
+            .chain(broadcasts)
+    }
+
     /// Whether a datagram may be sent to a neighbour on the link, whose address need not be global (R4380-5.2.4-09).
     pub(crate) fn permits_neighbour(&self, address: Ipv4Addr) -> bool {
         !address.is_loopback()
@@ -140,6 +156,11 @@ impl Block {
             net: net.to_bits() & mask,
             mask,
         }
+    }
+
+    const fn len(self) -> u8 {
+        // At most 32.
+        self.mask.count_ones() as u8
     }
 
     const fn contains(self, address: Ipv4Addr) -> bool {

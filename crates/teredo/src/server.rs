@@ -25,7 +25,7 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 
 pub use limited::Limited;
-pub use limiter::{Rate, RelayLimiter, RelayLimits};
+pub use limiter::{AdvertisementBuckets, AdvertisementLimit, Rate, RelayLimiter, RelayLimits};
 
 use crate::policy::DestinationPolicy;
 use crate::wire::{self, ALL_ROUTERS, Authentication, Datagram, Ipv6Packet, Origin, TeredoAddress};
@@ -248,6 +248,11 @@ impl Server {
             Ok((done, plan.counter()))
         });
         self.count(outcome)
+    }
+
+    /// The advertisement, a whole IPv6 packet, as far as it is the same for all clients: without destination and checksum.
+    pub fn advertisement(&self) -> &[u8] {
+        &self.advertisement
     }
 
     /// The settings.

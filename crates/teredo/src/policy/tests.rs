@@ -169,3 +169,36 @@ fn port_zero() {
     assert!(policy.permits("192.0.2.1:1".parse().unwrap()));
     assert!(!policy.permits("10.0.0.1:1".parse().unwrap()));
 }
+
+/// The list of refused networks is whole, and has none that is permitted.
+#[test]
+fn the_refused_networks_are_all_that_is_not_permitted() {
+    for allow_private in [false, true] {
+        let mut policy = DestinationPolicy::default();
+        policy.allow_private(allow_private);
+        policy.set_broadcasts(vec![Ipv4Addr::new(192, 0, 2, 255)]);
+        policy.deny(Ipv4Addr::new(198, 51, 100, 0), 22);
+        let refused: Vec<_> = policy.refused().collect();
+        let is_refused = |address: Ipv4Addr| {
+            refused
+                .iter()
+                .any(|&(net, len)| Block::new(net, len).contains(address))
+        };
+        // Both ends of each possible network of 20 bits, and both ends of each refused one, with their neighbours.
+        let nets = (0..1_u32 << 20).map(|net| (net << 12, net << 12 | 0xfff));
+        let ends = refused.iter().map(|&(net, len)| {
+            let host_bits = u32::MAX.checked_shr(len.into()).unwrap_or(0);
+            (net.to_bits(), net.to_bits() | host_bits)
+        });
+        let edges = nets
+            .chain(ends)
+            .flat_map(|(first, last)| [first.wrapping_sub(1), first, last, last.wrapping_add(1)]);
+        for address in edges.map(Ipv4Addr::from_bits) {
+            assert_eq!(
+                policy.permits_address(address),
+                !is_refused(address),
+                "{address}"
+            );
+        }
+    }
+}

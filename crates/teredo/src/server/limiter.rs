@@ -12,11 +12,12 @@
 //!
 //! A bucket is a number, the time when it will be full. Many threads share the table without a lock.
 
+use std::fmt;
 use std::hash::Hasher;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use siphasher::sip::SipHasher13;
 
@@ -103,6 +104,21 @@ pub struct RelayLimiter {
 impl RelayLimiter {
     /// Starts with full buckets. The seed must be unpredictable to others.
     pub fn new(limits: RelayLimits, seed: [u8; 32]) -> Self {
+        let places: Box<[AtomicU64]> = (0..AdvertisementLimit::BUCKETS)
+            .map(|_| AtomicU64::new(0))
+            .collect();
+        let buckets: Box<[AtomicU64; AdvertisementLimit::BUCKETS]> =
+            places.try_into().expect("as many as collected");
+        Self::with_buckets(limits, seed, Arc::new(buckets))
+    }
+
+    /// The same, with buckets of advertisements that another part of the host may share. To take tokens from them by
+    /// [`advertisement_limit`](Self::advertisement_limit) is to keep the limit together with this value.
+    pub fn with_buckets(
+        limits: RelayLimits,
+        seed: [u8; 32],
+        buckets: Arc<dyn AdvertisementBuckets>,
+    ) -> Self {
         let key = |at: usize| {
             let bytes = std::array::from_fn(|i| seed[at + i]);
             u64::from_le_bytes(bytes)
@@ -116,7 +132,7 @@ impl RelayLimiter {
             per_destination: limits.per_destination.map(Fair::new),
             advertisements: limits
                 .advertisements
-                .map(|rate| Advertisements::new(rate, key(16))),
+                .map(|rate| Advertisements::new(rate, key(16), buckets)),
             total: limits.total.map(|rate| (limit(rate, 0), AtomicU64::new(0))),
             keys: (key(0), key(8)),
             places: (0..sets).map(|_| Default::default()).collect(),
@@ -142,6 +158,17 @@ impl RelayLimiter {
             .as_ref()
             .is_none_or(|advertisements| advertisements.allow(now, to))
             || self.refuse(Limited::Client(to))
+    }
+
+    /// The limit of advertisements, and how a destination finds its bucket; `None` without a limit.
+    pub fn advertisement_limit(&self) -> Option<AdvertisementLimit> {
+        self.advertisements
+            .as_ref()
+            .map(|advertisements| AdvertisementLimit {
+                token: advertisements.limit.interval,
+                depth: advertisements.limit.depth,
+                factor: advertisements.factor,
+            })
     }
 
     /// The destinations with the most refusals, and an upper bound of each count; a few are missing if several threads
@@ -240,30 +267,58 @@ impl RelayLimiter {
 struct Advertisements {
     limit: Limit,
     factor: u64,
-    /// In nanoseconds.
-    full_at: Box<[AtomicU64; 1 << ADVERTISEMENT_BITS]>,
+    buckets: Arc<dyn AdvertisementBuckets>,
 }
 
-const ADVERTISEMENT_BITS: u32 = 16;
+/// The memory of the buckets of advertisements.
+pub trait AdvertisementBuckets: fmt::Debug + Send + Sync {
+    /// The times when each bucket will be full, in nanoseconds on the clock of the [`Instant`]s. All are 0 at first.
+    fn full_at(&self) -> &[AtomicU64; AdvertisementLimit::BUCKETS];
+}
+
+impl AdvertisementBuckets for Box<[AtomicU64; AdvertisementLimit::BUCKETS]> {
+    fn full_at(&self) -> &[AtomicU64; AdvertisementLimit::BUCKETS] {
+        self
+    }
+}
+
+/// The limit of advertisements to one IPv4 address, for those that share its buckets. Times are in nanoseconds.
+///
+/// An advertisement takes `token` from its bucket: the later of now and its time, plus `token`, is its new time, if that is not
+/// more than `depth` from now. Otherwise it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdvertisementLimit {
+    /// The time for one advertisement.
+    pub token: u64,
+    /// The time to fill a bucket.
+    pub depth: u64,
+    /// The upper [`BUCKET_BITS`](Self::BUCKET_BITS) of the address times this are the number of its bucket.
+    pub factor: u64,
+}
+
+impl AdvertisementLimit {
+    /// The bits of a bucket's number.
+    pub const BUCKET_BITS: u32 = 16;
+
+    /// The number of buckets.
+    pub const BUCKETS: usize = 1 << Self::BUCKET_BITS;
+}
 
 impl Advertisements {
-    fn new(rate: Rate, key: u64) -> Self {
-        let places: Box<[AtomicU64]> = (0..1 << ADVERTISEMENT_BITS)
-            .map(|_| AtomicU64::new(0))
-            .collect();
+    fn new(rate: Rate, key: u64, buckets: Arc<dyn AdvertisementBuckets>) -> Self {
         Self {
             limit: limit(rate, 0),
             // Odd, and good with any key.
             factor: (key ^ 0x9e37_79b9_7f4a_7c15) | 1,
-            full_at: places.try_into().expect("as many as collected"),
+            buckets,
         }
     }
 
     fn allow(&self, now: Instant, to: Ipv4Addr) -> bool {
         let hash = u64::from(to.to_bits()).wrapping_mul(self.factor);
         // The upper bits depend on the whole address.
-        let place = &self.full_at[(hash >> (u64::BITS - ADVERTISEMENT_BITS)) as usize];
-        take_from(place, now, self.limit)
+        let bucket = (hash >> (u64::BITS - AdvertisementLimit::BUCKET_BITS)) as usize;
+        take_from(&self.buckets.full_at()[bucket], now, self.limit)
     }
 }
 
