@@ -3,6 +3,8 @@
 use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
+use crate::bytes::put;
+
 /// The bytes of an entry in the map.
 pub(crate) const LEN: usize = 192;
 
@@ -196,10 +198,6 @@ impl Traffic {
 /// 2^64 ns are 584 years.
 pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn put<const N: usize>(bytes: &mut Bytes, at: usize, field: [u8; N]) {
-    bytes[at..at + N].copy_from_slice(&field);
 }
 
 #[cfg(test)]

@@ -53,6 +53,12 @@ pub enum PathError {
         /// The kernel's error.
         error: io::Error,
     },
+    /// The program that answers solicitations ran, and did not answer one.
+    #[error("the program `answer` does not answer a solicitation: its verdict is {verdict}")]
+    Probe {
+        /// Its verdict (`XDP_*`).
+        verdict: u32,
+    },
     /// The map of peers is full.
     #[error("the kernel's map of peers is full")]
     Full,

@@ -29,12 +29,14 @@
 
 #![forbid(unsafe_code)]
 
+mod bytes;
 mod entry;
 mod error;
 mod outcome;
 mod path;
 mod port_map;
 mod probe;
+mod server;
 
 pub use entry::{Entry, Interfaces, Side, Traffic};
 pub use error::PathError;
@@ -42,6 +44,10 @@ pub use outcome::{Outcome, Outcomes};
 pub use path::{Path, Settings, now, wait_for_programs};
 pub use port_map::{PORT_LEASE, PORT_MAP, PortMap, PortMapError, ShownPort};
 pub use probe::{Direction, ProbeError, probe};
+pub use server::{
+    ADVERTISEMENT_LEN, Advertisement, Answered, AttachedTo, BUCKETS, BucketLimit, MOST_PAIRS,
+    MOST_SOURCES, Mode, Server, ServerOutcome, Serving, Source,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

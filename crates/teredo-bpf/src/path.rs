@@ -481,7 +481,7 @@ fn interval_for(least: Duration, peers: u32) -> Duration {
 }
 
 /// Takes a map out of the loaded object.
-fn map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, PathError>
+pub(crate) fn map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, PathError>
 where
     M: TryFrom<aya::maps::Map, Error = MapError>,
 {
@@ -489,7 +489,7 @@ where
     Ok(map.try_into()?)
 }
 
-fn missing(name: &'static str) -> PathError {
+pub(crate) fn missing(name: &'static str) -> PathError {
     PathError::Object(format!("there is no `{name}`, or it is of another kind"))
 }
 

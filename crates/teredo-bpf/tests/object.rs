@@ -14,6 +14,11 @@ fn the_object_of_the_firewall_is_that_of_the_sources() {
     assert_built("admit.o");
 }
 
+#[test]
+fn the_object_of_the_server_is_that_of_the_sources() {
+    assert_built("server.o");
+}
+
 fn assert_built(name: &str) {
     let folder = tempfile::tempdir().unwrap();
     let object = folder.path().join(name);
