@@ -66,6 +66,7 @@ mod sketch;
 mod socket;
 mod table;
 mod transactions;
+mod treatment;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
@@ -95,3 +96,4 @@ pub use table::{
     Chain, ChainKind, Family, Hook, Policy, TableFlags, TableInfo, TableName, UnknownFamily,
 };
 pub use transactions::{RulesetChange, Transactions};
+pub use treatment::UnlikeRule;
