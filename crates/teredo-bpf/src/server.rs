@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
-use aya::programs::links::LinkOrder;
+use aya::programs::links::{FdLink, LinkOrder};
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::xdp::XdpMode;
 use aya::programs::{SchedClassifier, SocketFilter, TcAttachType, Xdp};
@@ -109,6 +109,8 @@ pub struct Server {
     buckets: MapData,
     answers: PerCpuArray<MapData, u64>,
     outcomes: PerCpuArray<MapData, u64>,
+    /// Of the program that answers.
+    links: Vec<FdLink>,
     is_open: bool,
 }
 
@@ -145,6 +147,7 @@ impl Server {
             answers: map(&mut ebpf, "answers")?,
             outcomes: map(&mut ebpf, "outcomes")?,
             ebpf,
+            links: Vec::new(),
             is_open: false,
         };
         server.set_interval(ASKED_EVERY)?;
@@ -257,18 +260,21 @@ impl Server {
             .map_err(|error| not_attached(SAW_IN, "the server's port", error))
     }
 
-    /// Attaches to an Ethernet interface, in the driver if it can send what the program answers.
+    /// Attaches to an Ethernet interface, in the driver if `native` permits it and the driver can send what the program answers.
+    ///
+    /// One end of a virtual link (veth) sends at once only if the other end has a program, too; otherwise the answers wait there for
+    /// another packet. The caller finds that out.
     ///
     /// # Errors
     ///
     /// [`PathError::NoInterface`], [`PathError::Kind`], [`PathError::Attach`], also if the interface has another program.
-    pub fn attach(&mut self, name: &str) -> Result<AttachedTo, PathError> {
+    pub fn attach(&mut self, name: &str, native: bool) -> Result<AttachedTo, PathError> {
         let (index, hardware) = ethernet(name)?;
         let options = TcAttachOptions::TcxOrder(LinkOrder::last());
         self.classifier()?
             .attach_with_options(name, TcAttachType::Egress, options)
             .map_err(|error| not_attached(SAW_OUT, format!("`{name}`"), error))?;
-        let mode = self.attach_answer(name, index)?;
+        let mode = self.attach_answer(name, index, native)?;
         Ok(AttachedTo {
             index,
             hardware,
@@ -276,22 +282,35 @@ impl Server {
         })
     }
 
-    fn attach_answer(&mut self, name: &str, index: NonZeroU32) -> Result<Mode, PathError> {
-        let program = self.xdp()?;
-        if let Ok(link) = program.attach(name, XdpMode::Driver) {
-            // Some drivers say so only when a program is attached. That of a virtual link (veth) can send only if the other end
-            // polls, and drops in silence otherwise.
+    fn attach_answer(
+        &mut self,
+        name: &str,
+        index: NonZeroU32,
+        native: bool,
+    ) -> Result<Mode, PathError> {
+        if native && let Ok(link) = self.attach_in(name, XdpMode::Driver) {
+            // Some drivers say so only when a program is attached.
             if features::sends_frames(index).unwrap_or(false) {
+                self.links.push(link);
                 return Ok(Mode::Native);
             }
-            program
-                .detach(link)
-                .map_err(|error| not_attached(ANSWER, format!("`{name}`"), error))?;
         }
-        program
-            .attach(name, XdpMode::Skb)
-            .map_err(|error| not_attached(ANSWER, format!("`{name}`"), error))?;
+        let link = self.attach_in(name, XdpMode::Skb)?;
+        self.links.push(link);
         Ok(Mode::Generic)
+    }
+
+    fn attach_in(&mut self, name: &str, mode: XdpMode) -> Result<FdLink, PathError> {
+        let program = self.xdp()?;
+        let attached = program.attach(name, mode);
+        let link = attached.and_then(|link| program.take_link(link));
+        let link = link.map_err(|error| not_attached(ANSWER, format!("`{name}`"), error))?;
+        // The library may attach by netlink instead, which would outlive a killed process.
+        link.try_into().map_err(|_| PathError::Attach {
+            program: ANSWER,
+            to: format!("`{name}`"),
+            error: io::ErrorKind::Unsupported.into(),
+        })
     }
 
     /// Opens a closed path. Nothing is answered before the stack has let a solicitation in and its answer out from now on.

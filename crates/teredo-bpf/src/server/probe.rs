@@ -13,13 +13,13 @@ use crate::error::{PathError, not_attached};
 use crate::path::now;
 
 /// `XDP_TX`.
-const SENT: u32 = 3;
+pub(super) const SENT: u32 = 3;
 
 /// The loopback, which a test run pretends to be on.
-const INTERFACE: NonZeroU32 = NonZeroU32::MIN;
+pub(super) const INTERFACE: NonZeroU32 = NonZeroU32::MIN;
 
-const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-const CLIENT: [u8; 4] = [192, 0, 2, 2];
+pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(super) const CLIENT: [u8; 4] = [192, 0, 2, 2];
 
 /// The lengths of a solicitation and its answer, with all headers.
 const QUESTION_LEN: usize = 14 + 20 + 8 + 48;
@@ -80,7 +80,7 @@ impl Server {
 }
 
 /// A solicitation (RFC 4861 §4.1) without a UDP checksum.
-fn question() -> [u8; QUESTION_LEN] {
+pub(super) fn question() -> [u8; QUESTION_LEN] {
     let mut frame = [0; QUESTION_LEN];
     put(&mut frame, 12, [8, 0]);
     put(&mut frame, 14, [0x45, 0, 0, 76, 0, 0, 0, 0, 64, 17]);

@@ -7,13 +7,14 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, apply_filter,
 };
-use teredo_bpf::{Path, PathError, Settings};
+use teredo_bpf::{Path, PathError, Server, Settings};
 
 use crate::node::{FOREVER, strangers};
 
 // Commands of bpf(2).
 const MAP_CREATE: u64 = 0;
 const PROG_LOAD: u64 = 5;
+const PROG_TEST_RUN: u64 = 10;
 const LINK_CREATE: u64 = 28;
 
 /// From here on, the kernel answers this thread's calls with an error: those of bpf(2) with this command, or all if there is
@@ -86,4 +87,42 @@ fn without_membarrier_closing_says_that_it_did_not_wait() {
         );
         assert!(!path.is_open());
     });
+}
+
+/// The same for a server, whose program must also have answered a solicitation.
+#[test]
+fn a_server_without_bpf_says_so() {
+    for command in [MAP_CREATE, PROG_LOAD] {
+        let error = apart(|| {
+            deny(libc::SYS_bpf, Some(command), Errno::PERM);
+            Server::load().unwrap_err()
+        });
+        assert!(matches!(error, PathError::NotPermitted), "{error:?}");
+    }
+    let error = apart(|| {
+        deny(libc::SYS_bpf, Some(PROG_TEST_RUN), Errno::INVAL);
+        Server::load().unwrap_err()
+    });
+    let text = error.to_string();
+    assert!(
+        text.starts_with("the kernel does not attach `answer` to a frame: "),
+        "{text}"
+    );
+}
+
+/// The library would attach by netlink instead, which outlives a killed process.
+#[test]
+fn a_server_without_links_attaches_nothing() {
+    let (_internet, near, _far) = strangers(FOREVER);
+    let attach = || {
+        apart(|| {
+            deny(libc::SYS_bpf, Some(LINK_CREATE), Errno::INVAL);
+            Server::load().unwrap().attach("eth0", true).unwrap_err()
+        })
+    };
+    let error = near.host.namespace().run(attach).unwrap();
+    assert!(matches!(error, PathError::Attach { .. }), "{error}");
+    // Nothing is in the way of another one.
+    let attach = || Server::load().unwrap().attach("eth0", true).unwrap();
+    near.host.namespace().run(attach).unwrap();
 }

@@ -10,4 +10,5 @@ mod order;
 mod packet;
 mod probe;
 mod rules;
+mod server;
 mod through;
