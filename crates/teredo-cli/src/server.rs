@@ -13,8 +13,9 @@ use teredo::wire::PORT;
 use teredo::{DropCounters, DropReason, KnownClient, KnownClients, ServerAddress, ServerConfig};
 use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
+use teredo_tunnel::kernel::{DataPathChoice, KernelError};
 use teredo_tunnel::net::NetworkMonitor;
-use teredo_tunnel::server::{ServerEvent, ServerHandle, ServerStatus};
+use teredo_tunnel::server::{ServerDataPath, ServerEvent, ServerHandle, ServerStatus};
 use teredo_tunnel::{BindError, SpawnError};
 use tokio::sync::mpsc;
 
@@ -53,6 +54,7 @@ struct Process {
     service: Option<LocalService>,
     /// The metrics over HTTP.
     metrics: Endpoint,
+    data_path: ServerDataPath,
 }
 
 impl Process {
@@ -63,6 +65,8 @@ impl Process {
         let mut service = offer(&settings.socket, &control).await?;
         // After the service, so that a second instance hears that it is one.
         let mut metrics = Endpoint::bind(settings.metrics)?;
+        // Loading programs takes a capability that is given up.
+        let data_path = ServerDataPath::prepare(DataPathChoice::default()).map_err(no_kernel)?;
         // For raw sockets to the IPv6 Internet and for large receive buffers, which a reload may open again.
         privilege::keep([Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN])?;
         sandbox::enter(&Needs::of_a_server(settings.socket.path()));
@@ -76,6 +80,7 @@ impl Process {
             control,
             service,
             metrics,
+            data_path,
         })
     }
 
@@ -142,6 +147,7 @@ async fn serve(
         session,
         control,
         metrics,
+        data_path,
         ..
     } = process;
     let Setup {
@@ -159,7 +165,8 @@ async fn serve(
     let (sender, mut path_events) = mpsc::unbounded_channel();
     // The loop below holds the receiver for as long as the server runs.
     let events = move |event| drop(sender.send(event));
-    let server = ServerHandle::spawn(pairs.collect(), settings.workers, events).map_err(refusal)?;
+    let server = ServerHandle::spawn(pairs.collect(), settings.workers, data_path, events)
+        .map_err(refusal)?;
     let server = Arc::new(server);
     control.serve(&server, &settings.pairs, security);
     let mut network = NetworkMonitor::for_server()
@@ -262,8 +269,19 @@ fn policy(settings: &ServerSettings) -> Result<DestinationPolicy, Failure> {
     Ok(destinations(settings.allow_private, &settings.deny))
 }
 
+/// The operator wants answers of the kernel, which cannot be had.
+fn no_kernel(error: KernelError) -> Failure {
+    Failure::new(Exit::Failed, "cannot have the path in the kernel")
+        .because(error)
+        .hint("it takes Linux 6.6, CAP_BPF and CAP_NET_ADMIN; with --data-path auto, user space answers")
+}
+
 fn refusal(error: SpawnError) -> Failure {
     let (exit, hint) = match &error {
+        SpawnError::Kernel(_) => (
+            Exit::Failed,
+            String::from("with --data-path auto, user space answers"),
+        ),
         SpawnError::Bind(BindError::InUse { .. }) => (
             Exit::Failed,
             format!("find the program that uses it: 'ss -lunp sport = :{PORT}'"),

@@ -24,6 +24,7 @@ mod trouble;
 use std::io;
 
 use crate::BindError;
+use crate::kernel::KernelError;
 
 pub use counters::{Counters, UdpCounters};
 pub use event::{LaneEvent, Operation};
@@ -44,6 +45,9 @@ pub enum SpawnError {
     /// The kernel refused a timer, an event descriptor, randomness or a thread.
     #[error("cannot start the data path: {0}")]
     Io(#[from] io::Error),
+    /// The operator wants the path in the kernel, which cannot be had.
+    #[error("the kernel cannot answer: {0}")]
+    Kernel(#[source] KernelError),
 }
 
 /// Unpredictable bytes: nonces and the random bits of the address come from them (RFC 5991 §4).

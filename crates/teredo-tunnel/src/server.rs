@@ -11,6 +11,7 @@
 //! The kernel gives each socket its share of the senders (`SO_REUSEPORT`). Workers share only the limiter, which
 //! has no lock. A server keeps no state of clients, so any worker can answer any datagram.
 
+mod kernel;
 mod native;
 mod status;
 mod worker;
@@ -25,11 +26,13 @@ use teredo::server::{RelayLimiter, Security};
 use teredo::wire::PORT;
 use teredo::{Server, ServerConfig};
 
+pub use kernel::{PathStatus, ServerDataPath};
 pub use status::{PairStatus, ServerStatus, ServerTraffic};
 
 use crate::Waker;
 use crate::lane::{EndGuard, Events, LaneEvent, SpawnError, ThreadHandle, Threads, seed};
 use crate::udp::ServiceSocket;
+use kernel::InKernel;
 use worker::{Command, Worker};
 
 /// An event of a server's data path; its state machines report none.
@@ -38,8 +41,11 @@ pub type ServerEvent = LaneEvent<Infallible>;
 /// A running server. Dropping it ends the server and closes its ports, which takes no longer than a batch.
 #[derive(Debug)]
 pub struct ServerHandle {
+    /// Closed before the workers end.
+    in_kernel: Option<InKernel>,
     workers: Threads<Command>,
     limiter: Arc<RelayLimiter>,
+    data_path: ServerDataPath,
 }
 
 impl ServerHandle {
@@ -49,11 +55,14 @@ impl ServerHandle {
     /// No pair sends to the addresses of another. The first pair's [`limits`](ServerConfig::limits) hold for all pairs
     /// together. `events` is called on the data-path threads: it must pass the event on and return.
     ///
+    /// The kernel answers solicitations while it can; one server at a time may have the data path.
+    ///
     /// # Errors
     /// [`SpawnError`]
     pub fn spawn(
         pairs: Vec<ServerConfig>,
         workers: NonZeroUsize,
+        data_path: &ServerDataPath,
         events: impl Fn(ServerEvent) + Send + Sync + 'static,
     ) -> Result<Self, SpawnError> {
         let own: Vec<Ipv4Addr> = pairs
@@ -74,7 +83,7 @@ impl ServerHandle {
             }
         }
         let limits = pairs.first().map(|pair| pair.limits).unwrap_or_default();
-        let limiter = Arc::new(RelayLimiter::new(limits, seed()?));
+        let limiter = Arc::new(data_path.limiter(limits, seed()?));
         let servers: Vec<Server> = pairs
             .into_iter()
             .map(|mut pair| {
@@ -82,6 +91,8 @@ impl ServerHandle {
                 Server::sharing(pair, Arc::clone(&limiter))
             })
             .collect();
+        let all = sockets.iter().flatten().map(|(socket, _)| socket);
+        let in_kernel = data_path.serve(&servers, &limiter, all)?;
         let events: Events<Infallible> = Arc::new(events);
         let threads: Result<Vec<_>, SpawnError> = sockets
             .into_iter()
@@ -89,20 +100,28 @@ impl ServerHandle {
             .map(|(number, sockets)| start(number, servers.clone(), sockets, &events))
             .collect();
         Ok(Self {
+            in_kernel,
             workers: Threads::new(threads?),
             limiter,
+            data_path: data_path.clone(),
         })
     }
 
     /// Replaces the directed broadcast addresses of the attached subnets (see
     /// [`broadcasts`](crate::net::Attached::broadcasts)).
     pub fn set_broadcasts(&self, broadcasts: Vec<Ipv4Addr>) {
+        if let Some(in_kernel) = &self.in_kernel {
+            in_kernel.set_broadcasts(broadcasts.clone());
+        }
         self.workers
             .send(|| Command::SetBroadcasts(broadcasts.clone()));
     }
 
     /// Replaces the clients' secrets, for all pairs.
     pub fn set_security(&self, security: Security) {
+        if let Some(in_kernel) = &self.in_kernel {
+            in_kernel.set_security(&security);
+        }
         self.workers.send(|| Command::SetSecurity(security.clone()));
     }
 
@@ -110,6 +129,7 @@ impl ServerHandle {
     pub fn status(&self) -> impl Future<Output = Option<ServerStatus>> + Send + use<> {
         let workers = self.workers.ask(Command::Status);
         let limiter = Arc::clone(&self.limiter);
+        let data_path = self.data_path.clone();
         async move {
             let mut status = ServerStatus {
                 limited: limiter.most_refused(),
@@ -118,6 +138,7 @@ impl ServerHandle {
             for worker in workers {
                 status.add(worker.await?);
             }
+            status.add_kernel(&data_path.answered(), data_path.status());
             Some(status)
         }
     }

@@ -8,8 +8,10 @@ use teredo::ServerAddress;
 use teredo::server::{Limited as Destination, Security};
 use teredo::wire::PORT;
 use teredo_notify::service::{Control, ControlFuture};
-use teredo_notify::types::{Counters, DataPath, Lane, Limited, Pair, Phase, Role, Status, rfc3339};
-use teredo_tunnel::server::{ServerHandle, ServerStatus, ServerTraffic};
+use teredo_notify::types::{
+    CarriedPackets, Carrier, Counters, DataPath, Lane, Limited, Pair, Phase, Role, Status, rfc3339,
+};
+use teredo_tunnel::server::{PathStatus, ServerHandle, ServerStatus, ServerTraffic};
 
 use super::is_own;
 
@@ -100,6 +102,24 @@ impl Control for ServerControl {
     }
 }
 
+/// Who answers solicitations.
+fn data_path(path: &PathStatus) -> DataPath {
+    DataPath {
+        in_use: if path.in_kernel {
+            Carrier::Kernel
+        } else {
+            Carrier::User
+        },
+        since: path.since.map(rfc3339),
+        reason: path.reason.clone(),
+        packets: CarriedPackets {
+            kernel: path.kernel_packets,
+            user: path.user_packets,
+        },
+        ..DataPath::default()
+    }
+}
+
 impl Current {
     /// Addresses that the host has no more.
     fn absent(&self) -> impl Iterator<Item = Ipv4Addr> {
@@ -144,7 +164,7 @@ impl Current {
                     .chain(work)
                     .map(|(name, count)| (name.to_owned(), count))
                     .collect(),
-                ..DataPath::default()
+                ..data_path(&path.data_path)
             },
             limited: path.limited.iter().map(limited).collect(),
             drops: drops

@@ -22,7 +22,7 @@ use super::*;
 use crate::net::Attached;
 use crate::netns::{PATIENCE, add_address, block_on, netlink};
 use crate::port::{ChangeError, PortAnnouncer, PortChange, PortFallback};
-use crate::server::ServerHandle;
+use crate::server::{ServerDataPath, ServerHandle};
 use crate::{BindError, Tun, Waker, clock};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 120);
@@ -222,5 +222,5 @@ fn sender_of_next(socket: &std::net::UdpSocket) -> SocketAddrV4 {
 
 fn server() -> ServerHandle {
     let pairs = vec![ServerConfig::new(server_address())];
-    ServerHandle::spawn(pairs, NonZeroUsize::MIN, |_| ()).unwrap()
+    ServerHandle::spawn(pairs, NonZeroUsize::MIN, &ServerDataPath::user(), |_| ()).unwrap()
 }

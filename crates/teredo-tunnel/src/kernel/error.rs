@@ -55,6 +55,12 @@ impl From<PathError> for KernelError {
     }
 }
 
+impl From<String> for KernelError {
+    fn from(reason: String) -> Self {
+        Self { reason, log: None }
+    }
+}
+
 impl From<ProbeError> for KernelError {
     fn from(error: ProbeError) -> Self {
         match error {

@@ -2,7 +2,9 @@
 
 use teredo::server::{Limited, ServerCounters};
 use teredo::{DropCounters, ServerAddress};
+use teredo_bpf::Answered;
 
+use super::kernel::PathStatus;
 use crate::lane::{UdpCounters, counters};
 
 /// The state of a server's data path at one moment.
@@ -23,6 +25,8 @@ pub struct ServerStatus {
     pub limited: Vec<(Limited, u64)>,
     /// Whether there is a way to the IPv6 Internet: a raw socket, which needs CAP_NET_RAW.
     pub has_native_path: bool,
+    /// Who answers the solicitations. The work of the kernel is in the other numbers, too, except in those of the workers.
+    pub data_path: PathStatus,
 }
 
 /// The share of one pair of addresses.
@@ -38,6 +42,24 @@ pub struct PairStatus {
 }
 
 impl ServerStatus {
+    /// Adds the answers of the kernel for each pair, and who answers now.
+    pub(super) fn add_kernel(&mut self, answered: &[Answered], path: PathStatus) {
+        let udp = &mut self.traffic.udp;
+        self.data_path = PathStatus {
+            user_packets: udp.rx_datagrams + udp.tx_datagrams,
+            ..path
+        };
+        for (pair, answered) in self.pairs.iter_mut().zip(answered) {
+            let datagrams = answered.datagrams();
+            udp.rx_datagrams += datagrams;
+            udp.rx_bytes += answered.received_bytes();
+            udp.tx_datagrams += datagrams;
+            udp.tx_bytes += answered.sent_bytes();
+            self.served.advertisements += datagrams;
+            pair.served.advertisements += datagrams;
+        }
+    }
+
     /// Adds the share of one worker.
     pub(super) fn add(&mut self, worker: WorkerStatus) {
         for (index, pair) in worker.pairs.into_iter().enumerate() {

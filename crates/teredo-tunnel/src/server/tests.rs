@@ -30,6 +30,7 @@ fn serve() -> ServerHandle {
     ServerHandle::spawn(
         vec![ServerConfig::new(address())],
         NonZeroUsize::MIN,
+        &ServerDataPath::user(),
         |_| (),
     )
     .unwrap()
@@ -201,6 +202,7 @@ fn errors_of_binding_name_address_and_cause() {
         let foreign = ServerHandle::spawn(
             vec![ServerConfig::new(address())],
             NonZeroUsize::MIN,
+            &ServerDataPath::user(),
             |_| (),
         )
         .unwrap_err();
@@ -213,6 +215,7 @@ fn errors_of_binding_name_address_and_cause() {
         let taken = ServerHandle::spawn(
             vec![ServerConfig::new(address())],
             NonZeroUsize::MIN,
+            &ServerDataPath::user(),
             |_| (),
         )
         .unwrap_err();
@@ -231,8 +234,13 @@ fn one_address_is_enough_and_shutting_down_closes_the_ports() {
             primary: PRIMARY,
             secondary: PRIMARY,
         };
-        let server =
-            ServerHandle::spawn(vec![ServerConfig::new(only)], NonZeroUsize::MIN, |_| ()).unwrap();
+        let server = ServerHandle::spawn(
+            vec![ServerConfig::new(only)],
+            NonZeroUsize::MIN,
+            &ServerDataPath::user(),
+            |_| (),
+        )
+        .unwrap();
         let (socket, local) = client();
         let mut solicitation = Vec::new();
         emit_router_solicitation(link_local(Flags::default(), local), &mut solicitation);
@@ -277,7 +285,7 @@ fn every_worker_answers_on_every_address_of_every_pair() {
             }
         });
         let pairs = [address(), second].map(ServerConfig::new).to_vec();
-        let server = ServerHandle::spawn(pairs, WORKERS, |_| ()).unwrap();
+        let server = ServerHandle::spawn(pairs, WORKERS, &ServerDataPath::user(), |_| ()).unwrap();
         let clients: Vec<_> = (0..100).map(|_| client()).collect();
         let mut buffer = [0; 2048];
         for to in [
@@ -328,8 +336,13 @@ fn every_worker_answers_on_every_address_of_every_pair() {
         assert_eq!(status.traffic.udp.rx_datagrams, 401);
 
         // Another program of the same user does not get a share, although it asks for one.
-        let beside =
-            ServerHandle::spawn(vec![ServerConfig::new(second)], WORKERS, |_| ()).unwrap_err();
+        let beside = ServerHandle::spawn(
+            vec![ServerConfig::new(second)],
+            WORKERS,
+            &ServerDataPath::user(),
+            |_| (),
+        )
+        .unwrap_err();
         assert!(matches!(beside, SpawnError::Bind(BindError::InUse { .. })));
     });
 }
@@ -340,8 +353,13 @@ fn the_known_clients_can_be_replaced() {
     isolated(|| {
         addresses();
         let workers = NonZeroUsize::new(2).unwrap();
-        let server =
-            ServerHandle::spawn(vec![ServerConfig::new(address())], workers, |_| ()).unwrap();
+        let server = ServerHandle::spawn(
+            vec![ServerConfig::new(address())],
+            workers,
+            &ServerDataPath::user(),
+            |_| (),
+        )
+        .unwrap();
         server.set_security(Security::Required(Arc::default()));
         let clients: Vec<_> = (0..50).map(|_| client()).collect();
         for (socket, local) in &clients {
