@@ -131,14 +131,15 @@ INLINE __u16 fold(__u64 sum)
 	return sum;
 }
 
-INLINE __u64 sum_words(const __u32 *word, int count)
-{
-	__u64 sum = 0;
-#pragma unroll
-	for (int i = 0; i < count; i++)
-		sum += word[i];
-	return sum;
-}
+#define sum_words(words, count)                    \
+	({                                         \
+		const __u32 *word_ = (words);      \
+		__u64 sum_ = 0;                    \
+		_Pragma("clang loop unroll(full)") \
+		for (int i = 0; i < (count); i++)  \
+			sum_ += word_[i];          \
+		sum_;                              \
+	})
 
 /* The sum of bytes that begin at an odd place. */
 INLINE __u16 at_odd(__u64 sum)
@@ -302,7 +303,7 @@ int answer(struct xdp_md *frame)
 	if (packet.source[2] & htonl(0x80000000)) {
 		local = serving->other;
 		other = map_lookup(&addresses, &local);
-		if (!other || other == serving || other->interface != serving->interface)
+		if (!other || local == ipv4->destination || other->interface != serving->interface)
 			return leave(NO_SECONDARY);
 	}
 	__u32 pair = serving->pair;

@@ -13,7 +13,7 @@ use teredo::wire::PORT;
 use teredo::{DropCounters, DropReason, KnownClient, KnownClients, ServerAddress, ServerConfig};
 use teredo_notify::hub::Hub;
 use teredo_notify::service::EventBus;
-use teredo_tunnel::kernel::{DataPathChoice, KernelError};
+use teredo_tunnel::kernel::KernelError;
 use teredo_tunnel::net::NetworkMonitor;
 use teredo_tunnel::server::{ServerDataPath, ServerEvent, ServerHandle, ServerStatus};
 use teredo_tunnel::{BindError, SpawnError};
@@ -66,7 +66,7 @@ impl Process {
         // After the service, so that a second instance hears that it is one.
         let mut metrics = Endpoint::bind(settings.metrics)?;
         // Loading programs takes a capability that is given up.
-        let data_path = ServerDataPath::prepare(DataPathChoice::default()).map_err(no_kernel)?;
+        let data_path = ServerDataPath::prepare(settings.data_path).map_err(no_kernel)?;
         // For raw sockets to the IPv6 Internet and for large receive buffers, which a reload may open again.
         privilege::keep([Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN])?;
         sandbox::enter(&Needs::of_a_server(settings.socket.path()));
@@ -184,6 +184,10 @@ async fn serve(
                     print_counters(&status);
                 },
                 ControlSignal::Reload => if let Some(mut new) = reload::read(|| Setup::read(&load)) {
+                    if new.settings.data_path != settings.data_path {
+                        narrate("'data_path' takes effect at a restart");
+                        new.settings.data_path = settings.data_path;
+                    }
                     let Some(moved) = metrics.reload(settings.metrics, &mut new.settings.metrics) else {
                         continue;
                     };

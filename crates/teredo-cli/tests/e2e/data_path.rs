@@ -60,6 +60,7 @@ fn assert_refused(ended: &Output) {
 fn wants_kernel<'a>(role: &'a str, socket: &'a Path) -> [&'a str; 7] {
     let (option, value) = match role {
         "client" => ("--server", "192.0.2.45"),
+        "server" => ("--address", "192.0.2.45"),
         _ => ("--address", "192.0.2.99"),
     };
     let socket = socket.to_str().unwrap();
@@ -80,11 +81,39 @@ fn without_bpf_a_node_that_must_have_the_kernel_ends() {
     let world = World::dual_stack(NatKind::None);
     let relay = world.relay_host([192, 0, 2, 99].into());
     let alice = world.left.host("alice").unwrap();
-    for (role, host) in [("client", &alice), ("relay", &relay)] {
+    for (role, host) in [
+        ("client", &alice),
+        ("relay", &relay),
+        ("server", &world.server),
+    ] {
         let socket = world.path(&format!("{role}.sock"));
         let arguments = wants_kernel(role, &socket);
         assert_refused(&run(host, without_cap_bpf().args(arguments)));
         assert_refused(&run_without_bpf(host, teredo().args(arguments)));
+    }
+}
+
+/// CAP_BPF and CAP_NET_ADMIN suffice to load the programs, as the units have them: no CAP_PERFMON and no root.
+#[test]
+fn the_capabilities_of_the_units_suffice() {
+    let world = World::dual_stack(NatKind::None);
+    let relay = world.relay_host([192, 0, 2, 99].into());
+    let alice = world.left.host("alice").unwrap();
+    for (role, host, words) in [
+        ("server", &world.server, "serving on"),
+        ("relay", &relay, "relaying"),
+        ("client", &alice, "state=probe"),
+    ] {
+        let socket = world.path(&format!("{role}.sock"));
+        let mut command = Command::new("setpriv");
+        command.args([
+            "--bounding-set=-all,+net_admin,+bpf,+net_raw",
+            "--inh-caps=-all",
+        ]);
+        command.args(["--", env!("CARGO_BIN_EXE_teredo"), "--config", "/dev/null"]);
+        command.args(wants_kernel(role, &socket));
+        let process = Process::spawn(host.namespace(), role, &mut command).unwrap();
+        process.wait_for_line(words, SECOND * 5).unwrap();
     }
 }
 
