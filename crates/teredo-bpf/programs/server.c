@@ -287,12 +287,16 @@ int answer(struct xdp_md *frame)
 		return leave(CHECKSUM);
 	/*
 	 * No checksum, a right one, or the half that a virtual link hands on: the sum of the pseudo header alone. In generic mode
-	 * the kernel would complete the half at its old place, in the middle of the answer.
+	 * the kernel would complete the half at its old place, in the middle of the answer, even if the half is right by chance.
 	 */
 	__u64 pseudo = pseudo_sum(to, local, udp->len);
-	if (udp->checksum != 0 && !(serving->flags & NATIVE && udp->checksum == fold(pseudo)) &&
-	    fold(pseudo + sum + udp->source + udp->destination + udp->len + udp->checksum) != 0xffff)
+	if (udp->checksum == fold(pseudo)) {
+		if (!(serving->flags & NATIVE))
+			return leave(CHECKSUM);
+	} else if (udp->checksum != 0 &&
+		   fold(pseudo + sum + udp->source + udp->destination + udp->len + udp->checksum) != 0xffff) {
 		return leave(CHECKSUM);
+	}
 
 	/* Refused networks, networks behind another interface, and the server itself (RFC 4380 section 5.3.1). */
 	struct network network = { .len = 32, .address = to };
