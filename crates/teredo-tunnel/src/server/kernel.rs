@@ -12,6 +12,7 @@
 mod buckets;
 mod host;
 mod survey;
+mod unused;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -25,7 +26,8 @@ use std::time::{Duration, SystemTime};
 use teredo::server::{RelayLimiter, RelayLimits, Security};
 use teredo::{Server, ServerAddress};
 use teredo_bpf::{
-    Answered, AttachedTo, BucketLimit, MOST_PAIRS, PathError, Server as Programs, Serving,
+    Answered, AttachedTo, BucketLimit, MOST_PAIRS, PathError, Server as Programs, ServerOutcome,
+    Serving,
 };
 
 use crate::kernel::{DataPathChoice, KernelError};
@@ -153,7 +155,7 @@ fn since(now: Answered, base: Answered) -> Answered {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PathStatus {
-    /// Whether the kernel does.
+    /// Whether the kernel does: the path is open, and has answered some of what has come since.
     pub in_kernel: bool,
     /// Since when it does, or does not.
     pub since: Option<SystemTime>,
@@ -200,7 +202,12 @@ struct State {
     /// By index and name.
     attached: BTreeMap<(u32, String), AttachedTo>,
     survey: Option<Survey>,
+    /// The outcomes when the path was opened.
+    opened: OutcomeCounts,
 }
+
+/// A number for each outcome, in their order.
+type OutcomeCounts = [u64; ServerOutcome::ALL.len()];
 
 impl KernelServer {
     fn load() -> Result<Self, KernelError> {
@@ -223,6 +230,7 @@ impl KernelServer {
                 base: Vec::new(),
                 attached: BTreeMap::new(),
                 survey: None,
+                opened: OutcomeCounts::default(),
             })),
         })
     }
@@ -260,10 +268,11 @@ impl KernelServer {
         let answered = now.map(|(pair, base)| {
             since(state.programs.answered(pair).unwrap_or(*base), *base).datagrams()
         });
+        let reason = state.reason();
         PathStatus {
-            in_kernel: state.obstacles.is_empty(),
+            in_kernel: reason.is_none(),
             since: Some(state.since),
-            reason: state.obstacles.values().next().cloned(),
+            reason,
             kernel_packets: 2 * answered.sum::<u64>(),
             user_packets: 0,
         }
@@ -292,11 +301,28 @@ impl State {
     fn clear(&mut self, obstacle: ServerObstacle) {
         if self.obstacles.remove(&obstacle).is_some() && self.obstacles.is_empty() {
             self.since = SystemTime::now();
+            self.opened = self.outcomes();
             if let Err(error) = self.programs.open() {
                 let words = error.to_string();
                 self.obstacles.insert(ServerObstacle::Refused, words);
             }
         }
+    }
+
+    /// Why the kernel answers nothing; none if it does, or has not been asked.
+    fn reason(&self) -> Option<String> {
+        if let Some(words) = self.obstacles.values().next() {
+            return Some(words.clone());
+        }
+        let mut counts = self.outcomes();
+        for (count, before) in counts.iter_mut().zip(self.opened) {
+            *count = count.saturating_sub(before);
+        }
+        unused::reason(&counts).map(str::to_owned)
+    }
+
+    fn outcomes(&self) -> OutcomeCounts {
+        ServerOutcome::ALL.map(|outcome| self.programs.outcome(outcome).unwrap_or_default())
     }
 
     fn own(&self) -> impl Iterator<Item = Ipv4Addr> + use<'_> {

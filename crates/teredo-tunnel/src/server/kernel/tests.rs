@@ -232,6 +232,30 @@ fn in_front_of_the_stack_whole_checksums_are_answered() {
     assert_eq!(after.user_packets - before.user_packets, 40);
 }
 
+/// An ordinary router at the other end of a virtual link hands half checksums on. All are answered, and the status says by whom.
+#[test]
+fn behind_an_ordinary_router_on_a_virtual_link_user_space_answers_and_says_why() {
+    let world = World::new(false);
+    let server = world.serve(config());
+    await_open(&server);
+    let (socket, local) = world.socket();
+    for round in 0..20 {
+        let cone = round & 1 != 0;
+        let question = solicitation(local, cone);
+        socket.send_to(&question, (PRIMARY, PORT)).unwrap();
+        let (len, from) = socket.receive_from(&mut [0; 2048]).unwrap();
+        let source = if cone { SECONDARY } else { PRIMARY };
+        assert_eq!((len, from), (104, (source, PORT).into()));
+    }
+    let path = status(&server).data_path;
+    assert!(!path.in_kernel);
+    assert_eq!((path.kernel_packets, path.user_packets), (0, 40));
+    let reason = path.reason.unwrap();
+    let words =
+        "solicitations arrive with unfinished checksums, as a virtual link (veth) hands them on";
+    assert!(reason.starts_with(words), "{reason}");
+}
+
 /// R4380-5.3.2-06: one limit holds for both, so the sum of their answers is what the limit permits.
 #[test]
 fn one_limit_holds_for_both() {
