@@ -184,14 +184,23 @@ fn the_refused_networks_are_all_that_is_not_permitted() {
                 .iter()
                 .any(|&(net, len)| Block::new(net, len).contains(address))
         };
-        // Both ends of each possible network of 20 bits, and both ends of each refused one, with their neighbours.
+        // With their neighbours: both ends of each possible network of 20 bits, of each refused one, and of those set above.
         let nets = (0..1_u32 << 20).map(|net| (net << 12, net << 12 | 0xfff));
         let ends = refused.iter().map(|&(net, len)| {
             let host_bits = u32::MAX.checked_shr(len.into()).unwrap_or(0);
             (net.to_bits(), net.to_bits() | host_bits)
         });
+        let set = [
+            (Ipv4Addr::new(192, 0, 2, 255), Ipv4Addr::new(192, 0, 2, 255)),
+            (
+                Ipv4Addr::new(198, 51, 100, 0),
+                Ipv4Addr::new(198, 51, 103, 255),
+            ),
+        ];
+        let set = set.map(|(first, last)| (first.to_bits(), last.to_bits()));
         let edges = nets
             .chain(ends)
+            .chain(set)
             .flat_map(|(first, last)| [first.wrapping_sub(1), first, last, last.wrapping_add(1)]);
         for address in edges.map(Ipv4Addr::from_bits) {
             assert_eq!(
