@@ -142,6 +142,45 @@ fn without_bpf_user_space_does_the_work() {
     assert!(text.contains(&line), "{text}");
 }
 
+/// The other end of a server's virtual link is an ordinary router, so the requests have half checksums. All are answered, and the
+/// status says by whom and why.
+#[test]
+fn a_server_on_a_virtual_link_says_why_user_space_answers() {
+    let world = World::dual_stack(NatKind::None);
+    let socket = world.path("server.sock");
+    let mut command = teredo();
+    command.args(["server", "--data-path", "auto", "--address", "192.0.2.45"]);
+    command.arg("--socket").arg(&socket);
+    let server = Process::spawn(world.server.namespace(), "server", &mut command).unwrap();
+    server.wait_for_line("serving on", SECOND * 5).unwrap();
+    let hosts = ["alice", "amy"].map(|name| world.left.host(name).unwrap());
+    let _clients = hosts.each_ref().map(|host| {
+        let client = world.client(host, &[]);
+        client.qualified();
+        client
+    });
+    let printed = |arguments: &[&str]| {
+        let mut teredo = teredo();
+        teredo.arg("status").args(arguments);
+        teredo.arg("--socket").arg(&socket);
+        String::from_utf8(run(&world.server, &mut teredo).stdout).unwrap()
+    };
+    let words =
+        "solicitations arrive with unfinished checksums, as a virtual link (veth) hands them on";
+    let text = printed(&[]);
+    let line = format!("Data path: user space: {words}");
+    assert!(text.contains(&line), "{text}");
+    let status: Value = serde_json::from_str(&printed(&["--json"])).unwrap();
+    let path = &status["data_path"];
+    assert_eq!(path["in_use"], "user", "{path}");
+    assert!(
+        path["reason"].as_str().unwrap().starts_with(words),
+        "{path}"
+    );
+    assert_eq!(path["packets"]["kernel"], 0, "{path}");
+    assert!(path["packets"]["user"].as_u64().unwrap() >= 4, "{path}");
+}
+
 /// The option, the environment and the file each choose user space.
 #[test]
 fn user_space_is_chosen_in_three_ways() {
