@@ -270,6 +270,7 @@ impl Server {
     /// [`PathError::NoInterface`], [`PathError::Kind`], [`PathError::Attach`], also if the interface has another program.
     pub fn attach(&mut self, name: &str, native: bool) -> Result<AttachedTo, PathError> {
         let (index, hardware) = ethernet(name)?;
+        // First, so that a kernel that denies links is found out here: `aya` attaches the other program by netlink then.
         let options = TcAttachOptions::TcxOrder(LinkOrder::last());
         self.classifier()?
             .attach_with_options(name, TcAttachType::Egress, options)
