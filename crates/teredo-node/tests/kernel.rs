@@ -19,7 +19,7 @@ use teredo_node::teredo_notify::hub::{GateOwner, GateReport};
 use teredo_node::teredo_notify::service::Control as _;
 use teredo_node::teredo_notify::types::{Carrier, Status};
 use teredo_node::teredo_tunnel::kernel::{DataPathChoice, KernelPath, KernelStatus, Outcome};
-use teredo_node::teredo_tunnel::server::ServerHandle;
+use teredo_node::teredo_tunnel::server::{ServerDataPath, ServerHandle};
 use teredo_node::{Client, ClientBuilder, NodeControl, Predecessor, Relay, StartError, control};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -126,7 +126,8 @@ fn server(internet: &Internet) -> Server {
     let host = host.expect("these tests need root");
     let spawn = || {
         let config = ServerConfig::new(address);
-        ServerHandle::spawn(vec![config], NonZeroUsize::MIN, |_| ()).unwrap()
+        let path = ServerDataPath::user();
+        ServerHandle::spawn(vec![config], NonZeroUsize::MIN, &path, |_| ()).unwrap()
     };
     let handle = host.namespace().run(spawn).unwrap();
     (host, handle)

@@ -1,7 +1,7 @@
 use super::*;
 use crate::nft_program as nft;
 
-/// What the rules of a script do to the service, as `table chain` of the rule found.
+/// The verdict on the rules of a script for the service, as `table chain` of the rule found.
 fn found(script: &str) -> Option<String> {
     let namespace = teredo_lab::Namespace::new().expect("the tests need root for namespaces");
     let rule = namespace.run(|| {
