@@ -1,7 +1,7 @@
 //! The path of known peers in the Linux kernel, for a Teredo client or relay (RFC 4380).
 //!
-//! Four eBPF programs carry packets between a TUN interface and the IPv4 Internet: one encapsulates, one decapsulates, and
-//! two watch that the IPv4 stack lets the peer's datagrams pass. In doubt each leaves the packet as it is, so that user space
+//! Five eBPF programs carry packets between a TUN interface and the IPv4 Internet: one encapsulates, one decapsulates, two
+//! watch that the IPv4 stack lets the peer's datagrams pass, and one that user space delivers what was left to it. In doubt each leaves the packet as it is, so that user space
 //! handles it. `docs/kernel-path.md` in the repository explains the design, and what it does not cover.
 //!
 //! ```no_run

@@ -54,7 +54,7 @@ const ARPHRD_NONE: u16 = 65534;
 /// How a [`Path`] is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The most peers in the map. One takes some 200 bytes of the kernel's memory while it is there.
+    /// The most peers in the map. One takes some 270 bytes of the kernel's memory while it is there.
     pub most_peers: u32,
     /// After so much time a peer's packet asks the stack again, in each direction. A proof is good for four times that. With
     /// many peers the interval is longer, up to 8 s, so that not more than 2000 packets a second ask.
