@@ -192,6 +192,8 @@ fn json() -> Result<String> {
         ),
         (STATUS, "GatewayStatus", "`gateway`"),
         (STATUS, "Counters", "`counters`"),
+        (STATUS, "DataPath", "`data_path`"),
+        (STATUS, "CarriedPackets", "`data_path.packets`"),
         (STATUS, "Lane", "`lanes`, an object for each thread"),
         (
             STATUS,
@@ -262,15 +264,19 @@ fn table(fields: &Fields) -> Result<String> {
     for field in fields {
         let name = field.ident.as_ref().context("a field without a name")?;
         let is_flat = field.attrs.iter().any(|attribute| {
-            matches!(&attribute.meta, Meta::List(list) if list.tokens.to_string() == "flatten")
+            matches!(&attribute.meta, Meta::List(list) if list.tokens.to_string().starts_with("flatten"))
         });
+        let meaning = documentation(&field.attrs);
+        if is_flat && name == "counters" {
+            let _ = writeln!(table, "| each other name | number | {meaning} |");
+            continue;
+        }
         if is_flat {
             table.push_str(
                 "| `event` | string | the kind of the event; its own fields are below |\n",
             );
             continue;
         }
-        let meaning = documentation(&field.attrs);
         let _ = writeln!(
             table,
             "| `{name}` | {} | {meaning} |",
@@ -348,12 +354,15 @@ fn json_type(of: &Type) -> Result<&'static str> {
         ("Option", Some("object")) => "object or null",
         (
             "BTreeMap" | "Peers" | "Counters" | "Lane" | "Pair" | "Limited" | "NatBehaviour"
-            | "GatewayStatus" | "FirewallStatus" | "Notifications" | "PortChanges",
+            | "DataPath" | "CarriedPackets" | "GatewayStatus" | "FirewallStatus" | "Notifications"
+            | "PortChanges",
             _,
         ) => "object",
         ("String" | "str" | "Ipv4Addr" | "Ipv6Addr" | "SocketAddrV4", _) => "string",
         // Enumerations, by name.
-        ("Phase" | "PeerState" | "PortKind" | "Role" | "Kind" | "Outlook", _) => "string",
+        ("Phase" | "PeerState" | "PortKind" | "Role" | "Kind" | "Outlook" | "Carrier", _) => {
+            "string"
+        }
         _ => bail!("no JSON type is known for {name}"),
     })
 }
