@@ -14,6 +14,10 @@ const BY_SETTING: &str = "data_path";
 const NOT_PERMITTED: &str = "CAP_BPF";
 const FAULTS: [&str; 3] = ["the kernel refuses", "the kernel does not", "a probe"];
 const RULES: &str = "rule";
+const LEGACY: &str = "iptables-legacy";
+const ROUTING: &str = "ip rule";
+const NO_PORT: &str = "settled port";
+const ELSEWHERE: &str = "another network namespace";
 const IPSEC: &str = "IPsec";
 
 const COST: &str = "it costs speed alone";
@@ -72,8 +76,16 @@ fn without(seen: &Seen, status: &Status, work: &str, reason: &str) -> Check {
     if reason.contains(BY_SETTING) {
         return Check::ok(
             id,
-            format!("{what}, as its settings say (data_path = \"user\")"),
+            format!(
+                "{what}, as it was started or reloaded with data_path = \"user\"; a restart takes another setting"
+            ),
         );
+    }
+    if reason.contains(NO_PORT) {
+        return Check::skip(id, "no packets pass, because there is no settled port");
+    }
+    if reason.contains(ELSEWHERE) {
+        return Check::warn(id, "no packets pass").why(reason);
     }
     let daemon = match status.role {
         Role::Relay => "relay",
@@ -100,6 +112,12 @@ fn without(seen: &Seen, status: &Status, work: &str, reason: &str) -> Check {
     let check = Check::ok(id, what).why(because);
     if reason.contains(IPSEC) {
         return check.fix("ip xfrm policy");
+    }
+    if reason.contains(LEGACY) {
+        return check.fix("iptables-legacy-save");
+    }
+    if reason.contains(ROUTING) {
+        return check.fix("ip rule");
     }
     if reason.contains(RULES) {
         return check.fix("nft -a list ruleset");

@@ -43,9 +43,12 @@ fn the_path_in_use_is_named_with_its_packets() {
 fn what_an_operator_chose_or_cannot_change_is_no_trouble() {
     let chosen = judged(&with("data_path is user"));
     assert_eq!((chosen.result, &*chosen.why), (Verdict::Ok, ""));
-    let settled = judged(&with("the port is not settled"));
-    assert_eq!(settled.result, Verdict::Ok);
-    assert!(settled.why.starts_with("the port is not settled; "));
+    let gate = judged(&with("a firewall that follows the port was lost"));
+    assert_eq!(gate.result, Verdict::Ok);
+    assert!(
+        gate.why
+            .starts_with("a firewall that follows the port was lost; ")
+    );
     let rules = judged(&with("a rule of the chain `input` has a limit"));
     assert_eq!(
         (rules.result, &*rules.fix),
@@ -62,6 +65,36 @@ fn what_an_operator_chose_or_cannot_change_is_no_trouble() {
             .contains("takes Linux 6.6 or later, and this is 6.1"),
         "{found:?}"
     );
+}
+
+/// The daemon carries nothing, so it is not a question of speed.
+#[test]
+fn without_packets_nobody_is_said_to_carry_them() {
+    let stopped = judged(&with("there is no settled port"));
+    assert_eq!(stopped.result, Verdict::Skip);
+    let reason = "the tunnel's interface is in another network namespace";
+    let elsewhere = judged(&with(reason));
+    assert_eq!(
+        (elsewhere.result, &*elsewhere.what, &*elsewhere.why),
+        (Verdict::Warn, "no packets pass", reason)
+    );
+}
+
+/// `nft` shows neither.
+#[test]
+fn rules_of_another_kind_are_shown_by_their_own_program() {
+    for (reason, shown) in [
+        (
+            "iptables-legacy has rules in the table \"filter\"",
+            "iptables-legacy-save",
+        ),
+        (
+            "policy routing may choose another way ('ip rule', priority 32765)",
+            "ip rule",
+        ),
+    ] {
+        assert_eq!(judged(&with(reason)).fix, shown, "{reason}");
+    }
 }
 
 /// A fault of a new kernel is one; its log is where the mend says.
