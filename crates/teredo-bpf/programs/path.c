@@ -23,7 +23,7 @@
 
 #define NO_NEXT_HEADER 59
 
-/* On a packet that a program has carried, until the next one has seen it: as its priority on the way out, and as its mark. */
+/* The mark of a packet that `decapsulate` has carried, until `watch_delivered` has seen it. */
 #define CARRIED 0x7e7ed0
 
 #define TCP_OFFSET 12
@@ -417,7 +417,7 @@ int encapsulate(struct __sk_buff *skb)
 	/* A rule for the inner packet may have set it, and it would choose another route than that of user space's datagrams. */
 	skb->mark = 0;
 	/* For watch_out. That of user space's datagrams is 0. */
-	skb->priority = CARRIED;
+	skb->priority = setting(PRIORITY);
 	ONCE(peer->sent) = now;
 	__sync_fetch_and_add(&peer->packets_out, load.packets);
 	__sync_fetch_and_add(&peer->bytes_out, load.bytes);
@@ -530,7 +530,8 @@ int watch_out(struct __sk_buff *skb)
 	struct ipv4 *ipv4 = &frame.outer.ipv4;
 	struct udp *udp = &frame.outer.udp;
 
-	if (skb->priority == CARRIED) {
+	if (skb->priority == setting(PRIORITY)) {
+		/* The programs of another node that come later know their own ones. */
 		skb->priority = 0;
 		return TC_ACT_UNSPEC;
 	}

@@ -118,7 +118,9 @@ enum control {
 	/* For each lane, when its queues were last empty after an entry was added. */
 	EMPTY = 3,
 	LANES = 64,
-	CONTROLS = EMPTY + LANES,
+	/* The priority of what `encapsulate` has carried, until `watch_out` takes it off. Other nodes of the host have others. */
+	PRIORITY = EMPTY + LANES,
+	CONTROLS = PRIORITY + 1,
 };
 
 /* A proof is good for so many intervals, so that a lost packet or three do no harm. */

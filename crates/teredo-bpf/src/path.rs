@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use aya::programs::links::LinkOrder;
 use aya::programs::tc::{SchedClassifierLinkId, TcAttachOptions};
 use aya::programs::{SchedClassifier, SocketFilter, TcAttachType};
@@ -39,6 +39,7 @@ const INTERVAL: u32 = 1;
 const PATIENCE: u32 = 2;
 const EMPTY: u32 = 3;
 const LANES: u32 = 64;
+const PRIORITY: u32 = EMPTY + LANES;
 
 /// A flag of a map's update: there is no such key yet (linux/bpf.h).
 const BPF_NOEXIST: u64 = 1;
@@ -125,6 +126,10 @@ impl Path {
             .btf(None)
             .map_max_entries("peers", settings.most_peers.max(1))
             .load(object)?;
+        let id = match ebpf.map("peers") {
+            Some(Map::HashMap(peers)) => peers.info()?.id(),
+            _ => return Err(missing("peers")),
+        };
         let mut path = Self {
             peers: map(&mut ebpf, "peers")?,
             natives: map(&mut ebpf, "natives")?,
@@ -139,6 +144,7 @@ impl Path {
         let interval = nanos(settings.interval).max(1);
         path.control.set(INTERVAL, interval, 0)?;
         path.control.set(PATIENCE, nanos(settings.patience), 0)?;
+        path.control.set(PRIORITY, u64::from(priority_of(id)), 0)?;
         for name in CLASSIFIERS {
             let program = path.classifier(name)?;
             program.load().map_err(|error| not_loaded(name, error))?;
@@ -480,10 +486,18 @@ fn interval_for(least: Duration, peers: u32) -> Duration {
     fair.min(LONGEST_INTERVAL).max(least)
 }
 
+/// The priority of the packets that the programs with this map of peers carry. Several nodes of a host may use one interface,
+/// and no other's packets may be taken for those of user space, nor for those of another node.
+///
+/// No program of user space chooses such a one, and the lowest bits are those of the usual priority.
+const fn priority_of(id: u32) -> u32 {
+    0x7e << 24 | (id & 0xf_ffff) << 4
+}
+
 /// Takes a map out of the loaded object.
 pub(crate) fn map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, PathError>
 where
-    M: TryFrom<aya::maps::Map, Error = MapError>,
+    M: TryFrom<Map, Error = MapError>,
 {
     let map = ebpf.take_map(name).ok_or_else(|| missing(name))?;
     Ok(map.try_into()?)

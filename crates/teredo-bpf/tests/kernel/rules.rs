@@ -88,6 +88,35 @@ fn a_rule_for_the_way_out_takes_effect_when_the_proof_expires() {
     });
 }
 
+/// Two nodes of a host, such as a client and a relay, use one interface. What one carries is no proof for it only because the
+/// other has seen it first.
+#[test]
+fn a_rule_takes_effect_although_another_node_watches_the_same_interface() {
+    let (_internet, mut near, far) = pair(SOON);
+    let underlay = near.interfaces.underlay;
+    near.path.detach(underlay);
+    let mut other = Path::load(Settings::default()).unwrap();
+    for path in [&mut other, &mut near.path] {
+        let attached = near.host.namespace().run(|| path.attach_underlay("eth0"));
+        attached.unwrap().unwrap();
+    }
+    acquaint(&near, &far);
+    let rule = format!("ip daddr {} drop", far.local.ip());
+    add_rule(&near, WAYS_OUT[0], &rule);
+    until(PATIENCE, "the end of the proof", || {
+        send_out(&near, &far);
+        while let Some(packet) = near.poll_tun(&far) {
+            let refused = near.service.send_to(&packet, far.local);
+            assert!(refused.is_err());
+        }
+        (near.count(Outcome::Unproven) > 0).then_some(())
+    })
+    .unwrap();
+    assert_only(&near, Outcome::Unproven, Outcome::Encapsulated, || {
+        send_out(&near, &far);
+    });
+}
+
 /// Each packet has this outcome from now on, and none the other.
 fn assert_only(node: &Node, left: Outcome, carried: Outcome, send: impl Fn()) {
     let (before, carried_before) = (node.count(left), node.count(carried));
