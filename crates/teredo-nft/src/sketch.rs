@@ -333,7 +333,13 @@ impl Conditions<'_> {
                 returns: true,
                 ..Effects::default()
             },
-            Expression::Verdict(Verdict::Jump(chain) | Verdict::Goto(chain)) => Effects {
+            Expression::Verdict(Verdict::Jump(chain)) => Effects {
+                chain: Some(chain.clone()),
+                ..Effects::default()
+            },
+            // The rules behind it are not met any more, even if the other chain is empty.
+            Expression::Verdict(Verdict::Goto(chain)) => Effects {
+                returns: true,
                 chain: Some(chain.clone()),
                 ..Effects::default()
             },

@@ -132,6 +132,10 @@ fn rules_that_judge_packets_are_found() {
             "a limit or quota of a set",
         ),
         ("jump busy", "limit"),
+        (
+            "limit rate 10/second goto quiet; udp dport 40000 drop",
+            "limit",
+        ),
         ("udp dport vmap { 53 : accept, 40000 : jump busy }", "limit"),
     ] {
         assert_eq!(found_in(rule).as_deref(), Some(expression), "{rule}");
