@@ -544,7 +544,12 @@ int watch_out(struct __sk_buff *skb)
 	struct peer *peer = map_lookup(&peers, &destination);
 	if (peer && skb->ifindex == peer->underlay &&
 	    is_between(peer, ipv4->source, udp->source, ipv4->destination, udp->destination)) {
-		ONCE(peer->let_out) = now_ns();
+		/*
+		 * A rule that has marked it, chosen its class or its time to live would do so to all: a filter or queue behind
+		 * this place, or a router, tells it from those of `encapsulate`.
+		 */
+		if (skb->mark == 0 && skb->priority == 0 && ipv4->ttl == peer->ttl)
+			ONCE(peer->let_out) = now_ns();
 		if (frame.inner.next_header != NO_NEXT_HEADER)
 			__sync_fetch_and_add(&peer->seen_out, skb->gso_segs ? skb->gso_segs : 1);
 	}

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use teredo::wire::protocol;
 use teredo_bpf::{Outcome, Path, Settings};
 use teredo_lab::{Receive, until};
 
 use crate::node::{FOREVER, Node, PATIENCE, acquaint, pair, strangers};
-use crate::packet::udp;
+use crate::packet::{packet, udp};
 
 /// So short that a proof expires soon: four times that.
 const SOON: Duration = Duration::from_millis(25);
@@ -190,6 +191,24 @@ fn a_translated_datagram_proves_nothing() {
     assert_eq!(traffic.let_out, None);
     send_out(&near, &far);
     near.await_count(Outcome::Unproven, 1);
+}
+
+/// What the programs carry would leave without the mark, class or time to live that a rule gives, and so pass filters and queues
+/// that look at them, and routers.
+#[test]
+fn a_datagram_that_a_rule_has_labelled_is_no_proof() {
+    for change in ["meta mark set 7", "meta priority set 1:7", "ip ttl set 1"] {
+        let (_internet, near, far) = pair(FOREVER);
+        let let_out = || near.path.traffic(far.own).unwrap().unwrap().let_out;
+        let bubble = packet(near.own, far.own, protocol::NO_NEXT_HEADER, &[]);
+        let before = let_out();
+        near.send_by_user_space(&bubble, &far);
+        let proven = let_out();
+        assert!(proven > before);
+        add_rule(&near, WAYS_OUT[0], &format!("udp sport 40000 {change}"));
+        near.send_by_user_space(&bubble, &far);
+        assert_eq!(let_out(), proven, "{change}");
+    }
 }
 
 /// The mark of an inner packet must not choose another route than that of user space's datagrams.
