@@ -7,7 +7,8 @@ use nix::sys::socket::sockopt::{UdpGroSegment, UdpGsoSegment};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use teredo::wire::{TeredoAddress, protocol};
 use teredo_bpf::{Outcome, Side};
-use teredo_lab::Receive;
+use teredo_lab::{Receive, until};
+use tun_rs::{DeviceBuilder, Layer};
 
 use crate::node::{FOREVER, Node, PATIENCE, Watch, acquaint, data, pair, strangers};
 use crate::packet::{packet, udp, with_ecn, with_extension};
@@ -341,4 +342,42 @@ fn a_relay_delivers_to_the_networks_that_it_serves() {
         near.await_count(Outcome::NotServed, number);
         assert_eq!(near.receive().0, packet);
     }
+}
+
+/// A virtual link hands on a datagram of user space without its checksum, which a relay must not fill in at the place where the
+/// packet has something else by now.
+#[test]
+fn a_packet_of_a_datagram_without_its_checksum_can_be_forwarded() {
+    let (_internet, mut near, far) = pair(FOREVER);
+    let mut entry = near.entry(&far);
+    entry.side = Side::Relay;
+    near.path.insert(far.own, &entry).unwrap();
+    acquaint(&near, &far);
+    let native: Ipv6Addr = "2001:db8:1::2".parse().unwrap();
+    near.path.serve(native, 64, true).unwrap();
+    // Nothing finishes checksums behind this interface, so the kernel does.
+    let link = || {
+        DeviceBuilder::new()
+            .name("native0")
+            .layer(Layer::L3)
+            .ipv6("2001:db8:1::1".parse::<Ipv6Addr>().unwrap(), 64_u8)
+            .build_sync()
+            .unwrap()
+    };
+    let link = near.host.namespace().run(link).unwrap();
+    link.set_nonblocking(true).unwrap();
+    near.run("sysctl", "-qw net.ipv6.conf.all.forwarding=1");
+    for ecn in [0, 1] {
+        let packet = with_ecn(udp(far.own, native, (1000, 1000), b"native"), ecn);
+        let mut forwarded = packet.clone();
+        forwarded[7] -= 1;
+        far.send_by_user_space(&packet, &near);
+        let mut buffer = [0; 2048];
+        until(PATIENCE, "the packet", || {
+            let len = link.recv(&mut buffer).ok()?;
+            (buffer[..len] == forwarded).then_some(())
+        })
+        .unwrap();
+    }
+    near.await_count(Outcome::Decapsulated, 2);
 }
