@@ -272,10 +272,18 @@ impl Server {
         let (index, hardware) = ethernet(name)?;
         // First, so that a kernel that denies links is found out here: `aya` attaches the other program by netlink then.
         let options = TcAttachOptions::TcxOrder(LinkOrder::last());
-        self.classifier()?
+        let watching = self
+            .classifier()?
             .attach_with_options(name, TcAttachType::Egress, options)
             .map_err(|error| not_attached(SAW_OUT, format!("`{name}`"), error))?;
-        let mode = self.attach_answer(name, index, native)?;
+        let mode = self.attach_answer(name, index, native);
+        // The kernel does not attach it there twice.
+        let mode = mode.inspect_err(|_| {
+            if let Ok(program) = self.classifier() {
+                // It only closes a descriptor.
+                let _ = program.detach(watching);
+            }
+        })?;
         Ok(AttachedTo {
             index,
             hardware,

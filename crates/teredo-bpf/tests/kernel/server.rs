@@ -59,6 +59,21 @@ fn an_interface_with_another_program_is_refused() {
     attach(&host, false).unwrap();
 }
 
+/// The administrator's program may go.
+#[test]
+fn an_interface_that_was_refused_can_be_tried_again() {
+    let (_internet, host) = host();
+    let first = attach(&host, false).unwrap();
+    let mut second = Server::load().unwrap();
+    let mut again = || {
+        let attach = || second.attach("eth0", false).map(|attached| attached.mode);
+        host.namespace().run(attach).unwrap()
+    };
+    again().unwrap_err();
+    drop(first);
+    assert_eq!(again().unwrap(), Mode::Generic);
+}
+
 /// Nothing of a killed process stays.
 #[test]
 fn a_killed_process_leaves_nothing() {
