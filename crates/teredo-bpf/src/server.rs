@@ -15,7 +15,7 @@ use std::time::Duration;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::links::{FdLink, LinkOrder};
-use aya::programs::tc::TcAttachOptions;
+use aya::programs::tc::{SchedClassifierLinkId, TcAttachOptions};
 use aya::programs::xdp::XdpMode;
 use aya::programs::{SchedClassifier, SocketFilter, TcAttachType, Xdp};
 use aya::{Ebpf, EbpfLoader};
@@ -109,8 +109,8 @@ pub struct Server {
     buckets: MapData,
     answers: PerCpuArray<MapData, u64>,
     outcomes: PerCpuArray<MapData, u64>,
-    /// Of the program that answers.
-    links: Vec<FdLink>,
+    /// Those of the program that answers and of the one that watches, by the interface's index.
+    links: Vec<(NonZeroU32, FdLink, SchedClassifierLinkId)>,
     is_open: bool,
 }
 
@@ -270,20 +270,21 @@ impl Server {
     /// [`PathError::NoInterface`], [`PathError::Kind`], [`PathError::Attach`], also if the interface has another program.
     pub fn attach(&mut self, name: &str, native: bool) -> Result<AttachedTo, PathError> {
         let (index, hardware) = ethernet(name)?;
+        self.detach(index);
         // First, so that a kernel that denies links is found out here: `aya` attaches the other program by netlink then.
         let options = TcAttachOptions::TcxOrder(LinkOrder::last());
         let watching = self
             .classifier()?
             .attach_with_options(name, TcAttachType::Egress, options)
             .map_err(|error| not_attached(SAW_OUT, format!("`{name}`"), error))?;
-        let mode = self.attach_answer(name, index, native);
-        // The kernel does not attach it there twice.
-        let mode = mode.inspect_err(|_| {
-            if let Ok(program) = self.classifier() {
-                // It only closes a descriptor.
-                let _ = program.detach(watching);
+        let (mode, answering) = match self.attach_answer(name, index, native) {
+            Ok(attached) => attached,
+            Err(error) => {
+                self.unwatch(watching);
+                return Err(error);
             }
-        })?;
+        };
+        self.links.push((index, answering, watching));
         Ok(AttachedTo {
             index,
             hardware,
@@ -291,22 +292,39 @@ impl Server {
         })
     }
 
+    /// An interface that has another name by now is attached to anew, and the kernel takes no program twice.
+    fn detach(&mut self, index: NonZeroU32) {
+        for (_, answering, watching) in self
+            .links
+            .extract_if(.., |(of, ..)| *of == index)
+            .collect::<Vec<_>>()
+        {
+            drop(answering);
+            self.unwatch(watching);
+        }
+    }
+
+    fn unwatch(&mut self, link: SchedClassifierLinkId) {
+        if let Ok(program) = self.classifier() {
+            // It only closes a descriptor.
+            let _ = program.detach(link);
+        }
+    }
+
     fn attach_answer(
         &mut self,
         name: &str,
         index: NonZeroU32,
         native: bool,
-    ) -> Result<Mode, PathError> {
+    ) -> Result<(Mode, FdLink), PathError> {
         if native && let Ok(link) = self.attach_in(name, XdpMode::Driver) {
             // Some drivers say so only when a program is attached.
             if features::sends_frames(index).unwrap_or(false) {
-                self.links.push(link);
-                return Ok(Mode::Native);
+                return Ok((Mode::Native, link));
             }
         }
         let link = self.attach_in(name, XdpMode::Skb)?;
-        self.links.push(link);
-        Ok(Mode::Generic)
+        Ok((Mode::Generic, link))
     }
 
     fn attach_in(&mut self, name: &str, mode: XdpMode) -> Result<FdLink, PathError> {

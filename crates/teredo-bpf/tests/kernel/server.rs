@@ -74,6 +74,28 @@ fn an_interface_that_was_refused_can_be_tried_again() {
     assert_eq!(again().unwrap(), Mode::Generic);
 }
 
+#[test]
+fn a_renamed_interface_can_be_attached_to() {
+    let (_internet, host) = host();
+    let mut server = Server::load().unwrap();
+    let mut attach = |name: &str| {
+        let attach = || server.attach(name, false).map(|attached| attached.index);
+        host.namespace().run(attach).unwrap()
+    };
+    let index = attach("eth0").unwrap();
+    for arguments in [
+        "link set eth0 down",
+        "link set eth0 name wan0",
+        "link set wan0 up",
+    ] {
+        let mut command = Command::new("ip");
+        command.args(arguments.split(' '));
+        let status = host.namespace().spawn(&mut command).unwrap().wait();
+        assert!(status.unwrap().success(), "{arguments}");
+    }
+    assert_eq!(attach("wan0").unwrap(), index);
+}
+
 /// Nothing of a killed process stays.
 #[test]
 fn a_killed_process_leaves_nothing() {
