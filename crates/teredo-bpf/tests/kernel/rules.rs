@@ -193,7 +193,7 @@ fn a_translated_datagram_proves_nothing() {
     near.await_count(Outcome::Unproven, 1);
 }
 
-/// What the programs carry would leave without the mark, class or time to live that a rule gives, and so pass filters and queues
+/// Carried packets would leave without the mark, class or time to live that a rule gives, and so pass filters and queues
 /// that look at them, and routers.
 #[test]
 fn a_datagram_that_a_rule_has_labelled_is_no_proof() {
