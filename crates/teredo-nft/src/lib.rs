@@ -96,4 +96,4 @@ pub use table::{
     Chain, ChainKind, Family, Hook, Policy, TableFlags, TableInfo, TableName, UnknownFamily,
 };
 pub use transactions::{RulesetChange, Transactions};
-pub use treatment::UnlikeRule;
+pub use treatment::{Service, UnlikeRule};

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use netlink_packet_netfilter::nftables::{
-    DataAttribute, ListAttribute, SetAttribute, SetDescription, SetElementAttribute,
-    SetElementFlags, SetFlags, SetMessage,
+    DataAttribute, ExpressionAttribute, ListAttribute, SetAttribute, SetDescription,
+    SetElementAttribute, SetElementFlags, SetFlags, SetMessage,
 };
 
-use crate::{TableName, Verdict, comment, expression, rule::interface_name};
+use crate::{Expression, TableName, Verdict, comment, expression, rule::interface_name};
 
 /// The type of a set's keys or of a map's values: the number by which `nft` knows it, and its length in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -230,6 +230,8 @@ pub struct SetInfo {
     pub timeouts: bool,
     /// Whether its elements are ranges.
     pub intervals: bool,
+    /// Whether its elements are ranges of concatenations, each part with a range of its own.
+    pub concatenation: bool,
     /// Whether it is a map.
     pub map: bool,
     /// Whether its elements can be changed.
@@ -255,6 +257,7 @@ impl From<&SetMessage> for SetInfo {
             key,
             timeouts: flags.contains(SetFlags::Timeout),
             intervals: flags.contains(SetFlags::Interval),
+            concatenation: flags.contains(SetFlags::Concat),
             map: flags.contains(SetFlags::Map),
             constant: flags.contains(SetFlags::Constant),
         }
@@ -277,6 +280,8 @@ pub struct ElementInfo {
     pub key_end: Option<Vec<u8>>,
     /// The value of a verdict map.
     pub verdict: Option<Verdict>,
+    /// Whether it may not match each time: it has an expression of its own that is no counter, such as a limit.
+    pub conditional: bool,
     /// The comment that it was given.
     pub comment: Option<String>,
 }
@@ -305,6 +310,7 @@ impl ElementInfo {
             interval_end: false,
             key_end: None,
             verdict: None,
+            conditional: false,
             comment: None,
         };
         for attribute in attributes {
@@ -321,6 +327,16 @@ impl ElementInfo {
                 }
                 SetElementAttribute::Data(DataAttribute::Verdict(attributes)) => {
                     info.verdict = expression::verdict(attributes);
+                }
+                SetElementAttribute::Expression(expression) => {
+                    info.conditional |= !matches!(
+                        expression,
+                        ExpressionAttribute::Name(name) if matches!(name.as_str(), "counter" | "last")
+                    );
+                }
+                SetElementAttribute::ListExpressions(expressions) => {
+                    let counts = |expression| matches!(expression, Expression::Neutral(_));
+                    info.conditional |= !Expression::list(expressions).into_iter().all(counts);
                 }
                 SetElementAttribute::UserData(data) => info.comment = comment::decode(data),
                 SetElementAttribute::Flags(flags) => {

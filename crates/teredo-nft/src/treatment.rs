@@ -1,8 +1,8 @@
 //! Whether the rules treat all datagrams of a service alike, whoever sends them.
 //!
 //! The service is a UDP port of this host that anyone may ask. For each chain on the way of a question or an answer, the rules
-//! are followed with the little that is known of the datagram: its protocol and port. If a rule may drop it, redirect it or
-//! change it, the verdict may depend on the sender, and the rule is found.
+//! are followed with what is known of the datagram: its protocol, and the service's port, address and interface. If a rule may
+//! drop it, redirect it or change it, the verdict may depend on the sender, and the rule is found.
 //!
 //! ```text
 //! base chain ── rule: no datagram meets it ─────────> next rule
@@ -11,16 +11,22 @@
 //!            └─ rule: all or some do, any effect else: found
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+mod content;
+mod service;
 
-use netlink_packet_netfilter::nftables::{MetaKey, Operator};
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+
 use rustix::io::Errno;
 
 use crate::{
-    CtKey, Expression, Family, Field, Hook, Netlink, NftError, PayloadBase, Policy, RuleInfo,
-    TableName, VERDICT_REGISTER, Verdict, Xt,
+    Expression, Family, Hook, Netlink, NftError, Policy, RuleInfo, TableName, VERDICT_REGISTER,
+    Verdict, Xt,
 };
+use content::{Content, Elements, Registers, Share};
+pub use service::Service;
+use service::Way;
 
 /// A ruleset with more rules is not followed.
 const MOST_RULES: usize = 20_000;
@@ -34,11 +40,6 @@ const MOST_JUMPS: usize = 16;
 /// The families whose chains a datagram of IPv4 may meet.
 const FAMILIES: [Family; 4] = [Family::Ip, Family::Inet, Family::Netdev, Family::Bridge];
 
-const UDP: u8 = 17;
-
-/// `NF_CT_STATE_INVALID_BIT`: no datagram of UDP with right checksums and lengths has it.
-const CT_INVALID: u32 = 1;
-
 /// A rule, or the policy of a chain, that may treat datagrams of a service unlike others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -51,7 +52,7 @@ pub struct UnlikeRule {
     pub handle: Option<u64>,
 }
 
-/// As in `nft -a list ruleset`.
+/// In words, with the names of `nft -a list ruleset`.
 impl fmt::Display for UnlikeRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -59,21 +60,17 @@ impl fmt::Display for UnlikeRule {
             chain,
             handle,
         } = self;
-        write!(f, "{} {} {chain}", table.family, table.name)?;
         match handle {
-            Some(handle) => write!(f, " handle {handle}"),
-            None => f.write_str(" policy"),
+            Some(handle) => write!(
+                f,
+                "the rule with handle {handle} in the chain '{table} {chain}'"
+            ),
+            None => write!(
+                f,
+                "the policy of the chain '{table} {chain}', because no rule before it accepts all"
+            ),
         }
     }
-}
-
-/// The way of a datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// To the port.
-    In,
-    /// From the port.
-    Out,
 }
 
 /// The way on from a rule.
@@ -87,14 +84,6 @@ enum Step {
     All(End),
 }
 
-/// How many of the datagrams meet a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Share {
-    All,
-    Some,
-    None,
-}
-
 /// The end of a chain that treats all alike, or nearly: accepting some early is no difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -105,13 +94,19 @@ enum End {
 }
 
 impl Netlink {
-    /// The first rule that may treat some datagrams to UDP port `port` of this host, or their answers, unlike others; none if all
-    /// are accepted. In doubt a rule is returned.
+    /// The first rule that may treat some datagrams to one of these services, or their answers, unlike others to the same one;
+    /// none if all are accepted. In doubt a rule is returned.
     ///
     /// # Errors
     ///
     /// Any [`NftError`].
-    pub fn unlike_treatment(&mut self, port: u16) -> Result<Option<UnlikeRule>, NftError> {
+    pub fn unlike_treatment(
+        &mut self,
+        services: &[Service],
+    ) -> Result<Option<UnlikeRule>, NftError> {
+        let Some(first) = services.first() else {
+            return Ok(None);
+        };
         for family in FAMILIES {
             let tables = match self.tables(family) {
                 // A kernel without the family.
@@ -125,16 +120,19 @@ impl Netlink {
             };
             let chains = self.chains(family)?;
             for (table, info) in tables {
-                let on_way = |chain: &&crate::ChainInfo| {
-                    chain.table == table.name && !ways(chain).is_empty()
-                };
+                let on_way =
+                    |chain: &&crate::ChainInfo| chain.table == table.name && way(chain).is_some();
                 if info.dormant || !chains.iter().any(|chain| on_way(&chain)) {
                     continue;
                 }
                 let rules = self.rules(&table, None)?.unwrap_or_default();
-                let mut ruleset = Ruleset::new(&table, rules, port);
-                for chain in chains.iter().filter(on_way) {
-                    for (way, policy) in ways(chain) {
+                let mut ruleset = Ruleset::new(&table, rules, first);
+                for service in services {
+                    ruleset.service = service;
+                    for chain in chains.iter().filter(on_way) {
+                        let Some((way, policy)) = way(chain) else {
+                            continue;
+                        };
                         if let Err(unlike) = ruleset.follow_base(self, &chain.name, way, policy)? {
                             return Ok(Some(unlike));
                         }
@@ -146,20 +144,18 @@ impl Netlink {
     }
 }
 
-/// The ways that a base chain is on, with its policy.
-fn ways(chain: &crate::ChainInfo) -> Vec<(Way, Policy)> {
+/// The way that a base chain is on, with its policy.
+fn way(chain: &crate::ChainInfo) -> Option<(Way, Policy)> {
     if let Some(device) = &chain.device {
         let way = if device.egress { Way::Out } else { Way::In };
-        return vec![(way, device.policy)];
+        return Some((way, device.policy));
     }
-    let Some(base) = chain.base else {
-        return Vec::new();
-    };
+    let base = chain.base?;
     match base.hook {
-        Hook::Prerouting | Hook::Input => vec![(Way::In, base.policy)],
-        Hook::Output | Hook::Postrouting => vec![(Way::Out, base.policy)],
+        Hook::Prerouting | Hook::Input => Some((Way::In, base.policy)),
+        Hook::Output | Hook::Postrouting => Some((Way::Out, base.policy)),
         // Of a bridge whose ports the host's frames pass; others are not for this host.
-        Hook::Forward => Vec::new(),
+        Hook::Forward => None,
     }
 }
 
@@ -167,20 +163,17 @@ fn ways(chain: &crate::ChainInfo) -> Vec<(Way, Policy)> {
 struct Ruleset<'a> {
     table: &'a TableName,
     chains: HashMap<String, Vec<RuleInfo>>,
-    port: u16,
+    service: &'a Service,
     count: usize,
-    /// The elements of sets: key and verdict; none for those that are not looked up here.
-    sets: HashMap<String, Option<Elements>>,
+    /// The elements of sets; none for those that are not looked up here.
+    sets: HashMap<String, Option<Rc<Elements>>>,
 }
-
-/// The keys of a set, each with its verdict in a verdict map.
-type Elements = Vec<(Vec<u8>, Option<Verdict>)>;
 
 /// A rule that treats datagrams unlike.
 type Followed<T> = Result<T, UnlikeRule>;
 
 impl<'a> Ruleset<'a> {
-    fn new(table: &'a TableName, rules: Vec<RuleInfo>, port: u16) -> Self {
+    fn new(table: &'a TableName, rules: Vec<RuleInfo>, service: &'a Service) -> Self {
         let count = rules.len();
         let mut chains: HashMap<String, Vec<RuleInfo>> = HashMap::new();
         for rule in rules {
@@ -189,7 +182,7 @@ impl<'a> Ruleset<'a> {
         Self {
             table,
             chains,
-            port,
+            service,
             count,
             sets: HashMap::new(),
         }
@@ -210,9 +203,6 @@ impl<'a> Ruleset<'a> {
         way: Way,
         policy: Policy,
     ) -> Result<Followed<()>, NftError> {
-        if self.count > MOST_RULES {
-            return Ok(Err(self.unlike(chain, None)));
-        }
         let mut steps = 0;
         let end = self.follow(netlink, chain, way, (0, &mut steps))?;
         Ok(match (end, policy) {
@@ -236,7 +226,8 @@ impl<'a> Ruleset<'a> {
         let mut some_returned = false;
         for rule in &rules {
             *steps += 1;
-            let followed = if jumps > MOST_JUMPS || *steps > MOST_STEPS {
+            let too_many = self.count > MOST_RULES || jumps > MOST_JUMPS || *steps > MOST_STEPS;
+            let followed = if too_many {
                 Err(self.unlike(chain, Some(rule.handle)))
             } else {
                 self.follow_rule(netlink, rule, way, (jumps, steps))?
@@ -267,22 +258,23 @@ impl<'a> Ruleset<'a> {
     ) -> Result<Followed<Step>, NftError> {
         let unlike = Ok(Err(self.unlike(&rule.chain, Some(rule.handle))));
         let mut share = Share::All;
-        let mut loaded: BTreeMap<u32, Loaded> = BTreeMap::new();
+        let mut registers = Registers::default();
         for expression in &rule.expressions {
             let mut verdicts = Vec::new();
-            // A register whose content is not known.
-            let mut loaded_any = None;
             let met = match expression {
                 Expression::Load { field, register } => {
-                    loaded.insert(*register, self.load(*field, way));
+                    let content = self.service.content(*field, way, self.table.family);
+                    registers.set(*register, field.registers(), content);
                     continue;
                 }
                 Expression::Fib { register, .. } => {
-                    loaded.insert(*register, Loaded::Any);
+                    // An interface's name is the longest.
+                    registers.set(*register, 4, Content::Any);
                     continue;
                 }
                 Expression::Constant { register, value } => {
-                    loaded.insert(*register, Loaded::Known(value.clone()));
+                    let content = Content::Known(value.clone());
+                    registers.set(*register, content::registers(value.len()), content);
                     continue;
                 }
                 Expression::Mask {
@@ -291,10 +283,7 @@ impl<'a> Ruleset<'a> {
                     mask,
                     xor,
                 } => {
-                    let masked = loaded
-                        .get(from)
-                        .map_or(Loaded::Any, |value| value.masked(mask, xor));
-                    loaded.insert(*to, masked);
+                    registers.mask(*from, *to, mask, xor);
                     continue;
                 }
                 // A change of the datagram.
@@ -306,54 +295,47 @@ impl<'a> Ruleset<'a> {
                     register,
                     operator,
                     value,
-                } => match loaded.get(register) {
-                    Some(loaded) => loaded.compare(*operator, value),
-                    None => Share::Some,
-                },
+                } => registers.get(*register).compare(*operator, value),
                 Expression::Range {
                     register,
                     inverted,
                     from,
                     to,
-                } => match loaded.get(register) {
-                    Some(Loaded::Known(value)) => {
-                        let within = (from..=to).contains(&value);
-                        Share::of(within != *inverted)
-                    }
-                    _ => Share::Some,
-                },
+                } => registers.get(*register).is_within(from, to, *inverted),
                 Expression::Lookup {
                     register,
                     set,
                     inverted,
                     value,
-                } => {
-                    let elements = self.elements(netlink, set)?;
-                    let loaded = loaded.get(register).unwrap_or(&Loaded::Any);
-                    match (value, elements) {
-                        (None, Some(elements)) => loaded.is_in(&elements, *inverted),
-                        (None, None) => Share::Some,
-                        (Some(VERDICT_REGISTER), Some(elements)) => {
-                            let (share, met) = loaded.look_up(&elements);
-                            let Some(met) = met else {
-                                return unlike;
-                            };
-                            verdicts.extend(met);
-                            share
-                        }
-                        (Some(VERDICT_REGISTER), None) => return unlike,
-                        (Some(register), _) => {
-                            loaded_any = Some(*register);
-                            Share::Some
-                        }
+                } => match (value, self.elements(netlink, set)?) {
+                    (Some(VERDICT_REGISTER), None) => return unlike,
+                    (Some(VERDICT_REGISTER), Some(elements)) => {
+                        let key = registers.key(*register, elements.length);
+                        let (share, met) = key.look_up(&elements);
+                        let Some(met) = met else {
+                            return unlike;
+                        };
+                        verdicts.extend(met);
+                        share
                     }
-                }
+                    (value, elements) => {
+                        let share = elements.map_or(Share::Some, |elements| {
+                            let key = registers.key(*register, elements.length);
+                            key.is_in(&elements, *inverted)
+                        });
+                        if let Some(value) = value {
+                            // Of any length: none that was loaded there or behind it is known any more.
+                            registers.set(*value, VERDICT_REGISTER, Content::Any);
+                        }
+                        share
+                    }
+                },
                 Expression::Verdict(verdict) => {
                     verdicts.push(verdict.clone());
                     Share::All
                 }
                 Expression::XtMatch(Xt { name, data, .. }) if name == "udp" => {
-                    udp_ports(data, way, self.port)
+                    udp_ports(data, way, self.service.port)
                 }
                 Expression::XtTarget(Xt { name, .. })
                     if matches!(name.as_str(), "LOG" | "NFLOG") =>
@@ -366,13 +348,10 @@ impl<'a> Ruleset<'a> {
                         return unlike;
                     }
                     // It may load something, too.
-                    loaded.clear();
+                    registers.clear();
                     Share::Some
                 }
             };
-            if let Some(register) = loaded_any {
-                loaded.insert(register, Loaded::Any);
-            }
             share = share.and(met);
             if share == Share::None {
                 return Ok(Ok(Step::Next));
@@ -424,150 +403,27 @@ impl<'a> Ruleset<'a> {
         Ok(Ok(step))
     }
 
-    fn load(&self, field: Field, way: Way) -> Loaded {
-        let port = self.port.to_be_bytes().to_vec();
-        match field {
-            Field::Meta(MetaKey::L4Proto) => Loaded::Known(vec![UDP]),
-            // NFPROTO_IPV4
-            Field::Meta(MetaKey::Nfproto) => Loaded::Known(vec![2]),
-            Field::Payload {
-                base: PayloadBase::Network,
-                offset: 9,
-                length: 1,
-            } => Loaded::Known(vec![UDP]),
-            Field::DESTINATION_PORT if way == Way::In => Loaded::Known(port),
-            Field::SOURCE_PORT if way == Way::Out => Loaded::Known(port),
-            Field::Ct(CtKey::State) => Loaded::CtState(u32::MAX),
-            _ => Loaded::Any,
-        }
-    }
-
-    /// The elements of a set; none if it holds ranges or is gone.
-    fn elements(&mut self, netlink: &mut Netlink, set: &str) -> Result<Option<Elements>, NftError> {
+    /// The elements of a set; none if they are not looked up here, or it is gone.
+    fn elements(
+        &mut self,
+        netlink: &mut Netlink,
+        set: &str,
+    ) -> Result<Option<Rc<Elements>>, NftError> {
         if let Some(known) = self.sets.get(set) {
             return Ok(known.clone());
         }
         let info = netlink.set(self.table, set)?;
         let elements = match info {
-            // A longer key has several parts.
-            Some(info) if !info.intervals && info.key.length <= 4 => {
-                netlink.elements(self.table, set)?
+            Some(info) => {
+                let list = netlink.elements(self.table, set)?;
+                list.and_then(|list| Elements::new(&info, list))
             }
-            _ => None,
+            None => None,
         };
-        let elements: Option<Elements> = elements.map(|elements| {
-            let parts = elements.into_iter();
-            parts
-                .map(|element| (element.key, element.verdict))
-                .collect()
-        });
+        let elements = elements.map(Rc::new);
         self.sets.insert(set.to_owned(), elements.clone());
         Ok(elements)
     }
-}
-
-impl Share {
-    fn of(all: bool) -> Self {
-        if all { Self::All } else { Self::None }
-    }
-
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::None, _) | (_, Self::None) => Self::None,
-            (Self::All, Self::All) => Self::All,
-            _ => Self::Some,
-        }
-    }
-}
-
-/// The content of a register, as far as it is the same for all datagrams.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Loaded {
-    Known(Vec<u8>),
-    /// The state of the connection, of which these bits are left.
-    CtState(u32),
-    Any,
-}
-
-impl Loaded {
-    fn masked(&self, mask: &[u8], xor: &[u8]) -> Self {
-        match self {
-            Self::Known(value) if value.len() == mask.len() && value.len() == xor.len() => {
-                let bytes = value.iter().zip(mask).zip(xor);
-                Self::Known(
-                    bytes
-                        .map(|((value, mask), xor)| value & mask ^ xor)
-                        .collect(),
-                )
-            }
-            Self::CtState(bits) if xor.iter().all(|&byte| byte == 0) => match mask.try_into() {
-                Ok(mask) => Self::CtState(bits & u32::from_ne_bytes(mask)),
-                Err(_) => Self::Any,
-            },
-            _ => Self::Any,
-        }
-    }
-
-    fn compare(&self, operator: Operator, value: &[u8]) -> Share {
-        match self {
-            Self::Known(known) => {
-                // A shorter comparison is one of a prefix, and a longer one of more than is known.
-                let Some(known) = known.get(..value.len()) else {
-                    return Share::Some;
-                };
-                match operator {
-                    Operator::Equal => Share::of(known == value),
-                    Operator::NotEqual => Share::of(known != value),
-                    // In network byte order, as ports are.
-                    Operator::LessThan => Share::of(known < value),
-                    Operator::LessThanEqual => Share::of(known <= value),
-                    Operator::GreaterThan => Share::of(known > value),
-                    Operator::GreatherThanEqual => Share::of(known >= value),
-                    _ => Share::Some,
-                }
-            }
-            // `ct state invalid`
-            Self::CtState(bits)
-                if *bits & !CT_INVALID == 0 && value.iter().all(|&byte| byte == 0) =>
-            {
-                match operator {
-                    Operator::NotEqual => Share::None,
-                    Operator::Equal => Share::All,
-                    _ => Share::Some,
-                }
-            }
-            Self::CtState(_) | Self::Any => Share::Some,
-        }
-    }
-
-    fn is_in(&self, elements: &Elements, inverted: bool) -> Share {
-        match self {
-            Self::Known(known) => {
-                Share::of(elements.iter().any(|(key, _)| is_key(key, known)) != inverted)
-            }
-            _ => Share::Some,
-        }
-    }
-
-    /// The verdicts of a map that may be met; none if one of them is not known.
-    fn look_up(&self, elements: &Elements) -> (Share, Option<Vec<Verdict>>) {
-        let met = elements.iter().filter(|(key, _)| match self {
-            Self::Known(known) => is_key(key, known),
-            Self::CtState(_) => key.as_slice() != CT_INVALID.to_ne_bytes(),
-            Self::Any => true,
-        });
-        let verdicts: Option<Vec<Verdict>> = met.map(|(_, verdict)| verdict.clone()).collect();
-        let share = match (self, &verdicts) {
-            (Self::Known(_), Some(verdicts)) => Share::of(!verdicts.is_empty()),
-            _ => Share::Some,
-        };
-        (share, verdicts)
-    }
-}
-
-/// Whether a set's key is this value; the kernel pads keys.
-fn is_key(key: &[u8], value: &[u8]) -> bool {
-    key.get(..value.len()) == Some(value) && key[value.len()..].iter().all(|&byte| byte == 0)
 }
 
 /// Whether an expression only decides whether the rule goes on.

@@ -1,15 +1,31 @@
 use super::*;
 use crate::nft_program as nft;
 
-/// The verdict on the rules of a script for the service, as `table chain` of the rule found.
-fn found(script: &str) -> Option<String> {
+/// The table of our firewall agent, as a test of it compares it with the kernel's.
+const OF_THE_AGENT: &str = include_str!("../../../teredo-firewall/src/table/tests/own_table.nft");
+
+fn service(address: [u8; 4], interface: &str, index: u32) -> Service {
+    Service {
+        address: address.into(),
+        port: 3544,
+        interface: interface.to_owned(),
+        index,
+        group: 0,
+    }
+}
+
+/// The rule that is found in a script, in words.
+fn found_for(services: &[Service], script: &str) -> Option<String> {
     let namespace = teredo_lab::Namespace::new().expect("the tests need root for namespaces");
     let rule = namespace.run(|| {
         nft::run(script);
-        Netlink::open().unwrap().unlike_treatment(3544).unwrap()
+        Netlink::open().unwrap().unlike_treatment(services).unwrap()
     });
-    let rule = rule.unwrap()?;
-    Some(format!("{} {}", rule.table, rule.chain))
+    rule.unwrap().map(|rule| rule.to_string())
+}
+
+fn found(script: &str) -> Option<String> {
+    found_for(&[service([192, 0, 2, 1], "eth0", 2)], script)
 }
 
 /// A chain of the input with this policy and these rules.
@@ -17,6 +33,8 @@ fn input(policy: &str, rules: &str) -> String {
     format!(
         "table inet t {{ set ports {{ type inet_service ; elements = {{ 22, 3544 }} ; }} ;
          set others {{ type inet_service ; elements = {{ 22, 80 }} ; }} ;
+         set limited {{ type inet_service ; limit rate 1/second ; elements = {{ 3544 }} ; }} ;
+         set counted {{ type inet_service ; counter ; elements = {{ 3544 }} ; }} ;
          set bad {{ type ipv4_addr ; elements = {{ 198.51.100.9 }} ; }} ;
          set pairs {{ type inet_service . ipv4_addr ; elements = {{ 3544 . 198.51.100.9 }} ; }} ;
          chain further {{ udp dport 3544 accept ; }} ;
@@ -52,6 +70,7 @@ fn all_are_accepted() {
         ("drop", "udp dport 3544 accept"),
         ("drop", "udp dport { 53, 3544 } accept"),
         ("drop", "udp dport @ports accept"),
+        ("drop", "udp dport @counted accept"),
         ("drop", "ip protocol udp udp dport 3544 accept"),
         ("drop", "udp dport 3000-4000 accept"),
         (
@@ -106,6 +125,7 @@ fn some_may_be_dropped() {
         ("accept", "udp dport vmap { 3544 : jump strict }"),
         ("drop", "udp dport 53 accept"),
         ("drop", "udp dport @others accept"),
+        ("drop", "udp dport @limited accept"),
         ("drop", "limit rate 1/second accept"),
         ("drop", "ip saddr 198.51.100.0/24 udp dport 3544 accept"),
         (
@@ -137,12 +157,133 @@ fn the_answers_have_the_port_as_their_source() {
 }
 
 #[test]
-fn the_rule_is_named_as_nft_shows_it() {
-    let namespace = teredo_lab::Namespace::new().unwrap();
-    let rule = namespace.run(|| {
-        nft::run(&input("accept", "counter ; ip saddr 198.51.100.9 drop"));
-        Netlink::open().unwrap().unlike_treatment(3544).unwrap()
-    });
-    let text = rule.unwrap().unwrap().to_string();
-    assert!(text.starts_with("inet t way handle "), "{text}");
+fn our_own_address_and_interface_are_known() {
+    for (policy, rules) in [
+        ("drop", "ip daddr 192.0.2.1 udp dport 3544 accept"),
+        ("drop", "ip daddr 192.0.2.0/24 udp dport 3544 accept"),
+        ("drop", "ip daddr 192.0.0.0/20 udp dport 3544 accept"),
+        ("drop", "ip daddr 192.0.2.1-192.0.2.9 accept"),
+        ("drop", "ip daddr { 192.0.2.1, 192.0.2.2 } accept"),
+        ("drop", "ip daddr { 192.0.2.0/25, 198.51.100.0/24 } accept"),
+        (
+            "drop",
+            "ip daddr . udp dport { 192.0.2.1 . 3544, 192.0.2.1 . 53 } accept",
+        ),
+        ("drop", "udp dport { 53, 3000-4000 } accept"),
+        (
+            "accept",
+            "udp dport vmap { 3000-3543 : drop, 3545-4000 : drop }",
+        ),
+        ("drop", "iifname \"eth0\" udp dport 3544 accept"),
+        ("drop", "iifname \"eth*\" udp dport 3544 accept"),
+        ("drop", "iifname { \"eth0\", \"wlan0\" } accept"),
+        ("drop", "iifname . udp dport { \"eth0\" . 3544 } accept"),
+        ("drop", "iifname vmap { \"lo\" : drop, \"eth0\" : accept }"),
+        ("drop", "meta iifgroup 0 udp dport 3544 accept"),
+        ("accept", "iifname \"tere*\" drop"),
+        ("accept", "iifname \"wlan0\" ip saddr 198.51.100.9 drop"),
+        ("accept", "iifname != \"eth0\" drop"),
+        ("accept", "iif lo ip saddr 198.51.100.9 drop"),
+        ("accept", "iifgroup 3544 goto strict"),
+        ("accept", "ip daddr 198.51.100.1 drop"),
+        ("accept", "ip daddr { 198.51.100.0/24 } goto strict"),
+        ("accept", "ip daddr . udp dport { 192.0.2.1 . 53 } drop"),
+    ] {
+        assert_alike(&input(policy, rules));
+    }
+    for (policy, rules) in [
+        ("drop", "ip daddr 192.0.2.2 udp dport 3544 accept"),
+        ("drop", "ip daddr { 192.0.2.2-192.0.2.9 } accept"),
+        ("accept", "ip daddr 192.0.2.1 drop"),
+        ("accept", "ip daddr { 192.0.2.0/25 } goto strict"),
+        (
+            "accept",
+            "iifname \"eth0\" udp dport 3544 ip saddr 198.51.100.9 drop",
+        ),
+        ("accept", "iifname \"eth*\" jump strict"),
+        ("accept", "iifname vmap { \"eth0\" : jump strict }"),
+        ("accept", "udp dport vmap { 3000-4000 : jump strict }"),
+        ("accept", "udp dport vmap { 22 : accept, * : jump strict }"),
+        ("drop", "iifname \"eth1\" udp dport 3544 accept"),
+        // Nothing is known of the way out of what comes in.
+        ("drop", "oifname \"eth0\" udp dport 3544 accept"),
+        // Source and destination are loaded as one.
+        (
+            "accept",
+            "ip saddr 198.51.100.9 ip daddr 192.0.2.1 udp dport 3544 drop",
+        ),
+    ] {
+        assert_unlike(&input(policy, rules));
+    }
+    let output = |policy, rules| {
+        format!(
+            "table ip t {{ chain way {{ type filter hook output priority 0 ; policy {policy} ; {rules} ; }} ; }}"
+        )
+    };
+    assert_alike(&output(
+        "drop",
+        "oifname \"eth0\" ip saddr 192.0.2.1 udp sport 3544 accept",
+    ));
+    assert_unlike(&output(
+        "drop",
+        "oifname \"eth0\" ip saddr 192.0.2.2 udp sport 3544 accept",
+    ));
+    assert_unlike(&output("accept", "iifname \"eth1\" drop"));
+    // A bridge's rules see its ports.
+    assert_unlike(
+        "table bridge t { chain way { type filter hook input priority 0 ; iifname \"eth1\" drop ; } ; }",
+    );
+}
+
+#[test]
+fn an_interface_is_known_by_its_index() {
+    let script = input("drop", "iif lo udp dport 3544 accept");
+    let loopback = service([192, 0, 2, 1], "lo", 1);
+    assert_eq!(found_for(&[loopback], &script), None);
+    assert_unlike(&script);
+}
+
+/// Each address and interface is looked at for itself: the kernel answers for all of them, or for none.
+#[test]
+fn a_rule_must_hold_for_every_service() {
+    let both = [
+        service([192, 0, 2, 1], "eth0", 2),
+        service([192, 0, 2, 129], "eth1", 3),
+    ];
+    let of_one = "iifname \"eth0\" ip daddr 192.0.2.1 udp dport 3544 accept";
+    let of_other = "iifname \"eth1\" ip daddr 192.0.2.129 udp dport 3544 accept";
+    let script = input("drop", of_one);
+    assert_eq!(found_for(&both[..1], &script), None);
+    assert!(found_for(&both, &script).is_some());
+    let script = input("drop", &format!("{of_one} ; {of_other}"));
+    assert_eq!(found_for(&both, &script), None);
+    let script = input("accept", "iifname \"eth1\" ip saddr 198.51.100.9 drop");
+    assert_eq!(found_for(&both[..1], &script), None);
+    assert!(found_for(&both, &script).is_some());
+}
+
+#[test]
+fn the_table_of_the_firewall_agent_treats_all_alike() {
+    assert_alike(OF_THE_AGENT);
+    // The inside of the tunnel is closed.
+    let inside = [service([192, 0, 2, 1], "teredo", 7)];
+    let found = found_for(&inside, OF_THE_AGENT).unwrap();
+    assert!(
+        found.ends_with(" in the chain 'inet teredo inside'"),
+        "{found}"
+    );
+}
+
+#[test]
+fn the_rule_is_named_in_words() {
+    let text = found(&input("accept", "counter ; ip saddr 198.51.100.9 drop")).unwrap();
+    let handle = text
+        .strip_prefix("the rule with handle ")
+        .and_then(|rest| rest.strip_suffix(" in the chain 'inet t way'"));
+    let handle = handle.and_then(|handle| handle.parse::<u64>().ok());
+    assert!(handle.is_some(), "{text}");
+    assert_eq!(
+        found(&input("drop", "tcp dport 22 accept")).unwrap(),
+        "the policy of the chain 'inet t way', because no rule before it accepts all"
+    );
 }

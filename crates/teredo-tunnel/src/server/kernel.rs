@@ -24,17 +24,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, SystemTime};
 
 use teredo::server::{RelayLimiter, RelayLimits, Security};
+use teredo::wire::PORT;
 use teredo::{Server, ServerAddress};
 use teredo_bpf::{
     Answered, AttachedTo, BucketLimit, MOST_PAIRS, PathError, Server as Programs, ServerOutcome,
     Serving,
 };
+use teredo_nft::Service;
 
 use crate::kernel::{DataPathChoice, KernelError};
 use crate::lane::SpawnError;
 use crate::udp::ServiceSocket;
 use buckets::SharedBuckets;
-use survey::{Block, Survey, Tables};
+use survey::{Block, Place, Survey, Tables};
 use watch::Watch;
 
 /// The data path of a server: chosen by the operator, and loaded if it can be had.
@@ -262,6 +264,20 @@ impl KernelServer {
         placed
     }
 
+    /// What the rules of the host are followed for: each address on its interface, as the program answers them.
+    fn services(&self) -> Vec<Service> {
+        let state = self.state();
+        let places = state.survey.iter().flat_map(|survey| &survey.places);
+        let service = |(&address, place): (&Ipv4Addr, &Place)| Service {
+            address,
+            port: PORT,
+            interface: place.name.clone(),
+            index: place.index,
+            group: place.group,
+        };
+        places.map(service).collect()
+    }
+
     fn status(&self) -> PathStatus {
         let state = self.state();
         let now = (0_u32..).zip(&state.base);
@@ -337,6 +353,8 @@ impl State {
         if self.survey.as_ref() == Some(&survey) {
             return Ok(());
         }
+        // The rules have been followed for other addresses or interfaces.
+        self.hinder(ServerObstacle::Host, UNKNOWN.to_owned());
         // The programs must not see a part of the change.
         self.hinder(ServerObstacle::Interface, UNKNOWN.to_owned());
         self.survey = None;

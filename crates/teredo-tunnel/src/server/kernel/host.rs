@@ -8,8 +8,7 @@ use std::io::{self, ErrorKind};
 
 use netlink_sys::protocols::NETLINK_XFRM;
 use netlink_sys::{Socket, SocketAddr};
-use teredo::wire::PORT;
-use teredo_nft::{Netlink, NftError};
+use teredo_nft::{Netlink, NftError, Service};
 
 use crate::net::legacy_rules;
 
@@ -23,15 +22,15 @@ const POLICY_ID: usize = 64;
 const NETLINK_HEADER: usize = 16;
 
 /// The first thing that may treat some solicitations, or their answers, unlike others; in words.
-pub(super) fn obstacle() -> Result<Option<String>, String> {
-    Ok(nftables()?.or_else(legacy).or(ipsec()?))
+pub(super) fn obstacle(services: &[Service]) -> Result<Option<String>, String> {
+    Ok(nftables(services)?.or_else(legacy).or(ipsec()?))
 }
 
-fn nftables() -> Result<Option<String>, String> {
-    let examined = Netlink::open().and_then(|mut netlink| netlink.unlike_treatment(PORT));
+fn nftables(services: &[Service]) -> Result<Option<String>, String> {
+    let examined = Netlink::open().and_then(|mut netlink| netlink.unlike_treatment(services));
     match examined {
         Ok(found) => {
-            Ok(found.map(|rule| format!("a rule may treat some sources unlike others: {rule}")))
+            Ok(found.map(|rule| format!("the rules may treat some sources unlike others: {rule}")))
         }
         // A kernel without nftables.
         Err(NftError::Socket { errno, .. }) if errno == rustix::io::Errno::PROTONOSUPPORT => {

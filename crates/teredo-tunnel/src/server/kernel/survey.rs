@@ -41,6 +41,7 @@ pub(super) struct Survey {
 pub(super) struct Place {
     pub(super) index: u32,
     pub(super) name: String,
+    pub(super) group: u32,
     pub(super) hardware: [u8; 6],
     /// Whether its driver may send the frames of a program at once.
     pub(super) native: bool,
@@ -146,10 +147,11 @@ impl Tables {
         let Some(link) = self.links.iter().find(|link| link.header.index == index) else {
             return Ok(None);
         };
-        let (mut name, mut hardware) = (String::new(), None);
+        let (mut name, mut group, mut hardware) = (String::new(), 0, None);
         for attribute in &link.attributes {
             match attribute {
                 LinkAttribute::IfName(value) => name.clone_from(value),
+                LinkAttribute::Group(value) => group = *value,
                 LinkAttribute::Address(value) => hardware = value.as_slice().try_into().ok(),
                 LinkAttribute::Controller(_) => {
                     return Err(format!(
@@ -177,6 +179,7 @@ impl Tables {
         Ok(Some(Place {
             index,
             name,
+            group,
             hardware,
             native: !is_veth(link) || self.polled.contains(&index),
         }))

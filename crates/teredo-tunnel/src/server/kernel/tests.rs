@@ -311,7 +311,7 @@ fn a_rule_for_one_source_closes_the_path_and_takes_effect() {
     world.run(&world.host, "nft", &[&rule]);
     await_reason(
         &server,
-        "a rule may treat some sources unlike others: inet t way handle ",
+        "the rules may treat some sources unlike others: the rule with handle ",
     );
     let before = status(&server);
     let (socket, local) = world.socket();
@@ -325,6 +325,32 @@ fn a_rule_for_one_source_closes_the_path_and_takes_effect() {
     world.run(&world.host, "nft", &["flush ruleset"]);
     await_open(&server);
     world.await_kernel(&server);
+}
+
+/// The table of our own firewall agent, and rules that name the server's address and interface.
+#[test]
+fn rules_for_our_address_and_interface_leave_the_path_open() {
+    let world = World::new(true);
+    let agent = include_str!("../../../../teredo-firewall/src/table/tests/own_table.nft");
+    world.run(&world.host, "nft", &[agent]);
+    let script = format!(
+        "table inet t {{ chain way {{ type filter hook input priority 0 ; policy drop ;
+         iifname \"eth0\" ip daddr {{ {PRIMARY}, {SECONDARY} }} udp dport 3544 accept ; }} ; }}"
+    );
+    world.run(&world.host, "nft", &[&script]);
+    let server = world.serve(config());
+    await_open(&server);
+    world.await_kernel(&server);
+    // A rule for this group of interfaces is about ours from now on.
+    let rule = format!("insert rule inet t way iifgroup 7 ip saddr {CLIENT} drop");
+    world.run(&world.host, "nft", &[&rule]);
+    await_open(&server);
+    let group = ["link", "set", "eth0", "group", "7"];
+    world.run(&world.host, "ip", &group);
+    await_reason(
+        &server,
+        "the rules may treat some sources unlike others: the rule with handle ",
+    );
 }
 
 /// A renewal of a lease, as the firewall agent makes one every 5 s, is no change; a rule that treats all alike is one that passes.

@@ -130,7 +130,7 @@ async fn watch(
             // The owner may not wait for it.
             let _ = first.try_send(placed);
         }
-        let obstacle = host::obstacle();
+        let obstacle = host::obstacle(&kernel.services());
         if notices.take_rules() {
             // They have changed meanwhile.
             kernel.hinder(ServerObstacle::Host, CHANGING);
