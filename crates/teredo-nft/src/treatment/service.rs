@@ -1,4 +1,4 @@
-//! What all datagrams to a service have in common, and all answers.
+//! The values that all datagrams to a service have in common, and all answers.
 
 use std::net::Ipv4Addr;
 
@@ -38,7 +38,7 @@ pub(super) enum Way {
 }
 
 impl Service {
-    /// What a rule of this family loads.
+    /// The value that a rule of this family loads.
     pub(super) fn content(&self, field: Field, way: Way, family: Family) -> Content {
         let known = |bytes: &[u8]| Content::Known(bytes.to_vec());
         match (field, way) {

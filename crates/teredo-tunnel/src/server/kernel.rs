@@ -264,7 +264,7 @@ impl KernelServer {
         placed
     }
 
-    /// What the rules of the host are followed for: each address on its interface, as the program answers them.
+    /// The services that the rules of the host are followed for: each address on its interface, as the program answers them.
     fn services(&self) -> Vec<Service> {
         let state = self.state();
         let places = state.survey.iter().flat_map(|survey| &survey.places);
