@@ -19,7 +19,7 @@ use teredo_nft::{NftError, RulesetChange, Transactions};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::survey::Tables;
 use super::{KernelServer, ServerObstacle, host};
@@ -35,7 +35,7 @@ const LEGACY: Duration = Duration::from_secs(2);
 const CHANGING: &str = "the rules or routes of this host are changing";
 
 /// The most notices taken at once.
-const MAX_NOTICES: usize = 256;
+const MAX_NOTICES: usize = 4096;
 
 /// The thread, which ends when this is dropped.
 #[derive(Debug)]
@@ -131,16 +131,16 @@ async fn watch(
             let _ = first.try_send(placed);
         }
         let obstacle = host::obstacle(&kernel.services());
-        if notices.take_rules() {
+        let changing = if notices.take_rules() {
             // They have changed meanwhile.
-            kernel.hinder(ServerObstacle::Host, CHANGING);
+            true
         } else {
             match obstacle {
                 Ok(None) => kernel.clear(ServerObstacle::Host),
                 Ok(Some(words)) | Err(words) => kernel.hinder(ServerObstacle::Host, words),
             }
             let legacy = host::legacy();
-            let rules = loop {
+            loop {
                 tokio::select! {
                     rules = notices.arrived() => break rules?,
                     () = look.notified() => break false,
@@ -148,22 +148,22 @@ async fn watch(
                         break true;
                     },
                 }
-            };
-            if rules {
-                kernel.hinder(ServerObstacle::Host, CHANGING);
-            }
-        }
-        // A change of rules is heard at once during the pause, too.
-        let pause = async {
-            loop {
-                if notices.arrived().await? {
-                    kernel.hinder(ServerObstacle::Host, CHANGING);
-                }
             }
         };
-        let ended: Result<io::Result<()>, _> = timeout_at(next, pause).await;
-        if let Ok(Err(error)) = ended {
-            return Err(error);
+        if changing {
+            kernel.hinder(ServerObstacle::Host, CHANGING);
+        }
+        // A change of rules is heard at once during the pause, too. While the path is closed, further ones change nothing: they
+        // wait in the sockets, and those that do not fit are lost, which is a notice as well.
+        let pause = async {
+            while !notices.arrived().await? {}
+            kernel.hinder(ServerObstacle::Host, CHANGING);
+            pending::<io::Result<()>>().await
+        };
+        if changing {
+            sleep_until(next).await;
+        } else if let Ok(ended) = timeout_at(next, pause).await {
+            ended?;
         }
     }
 }
