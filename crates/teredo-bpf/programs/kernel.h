@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The part of the kernel's interface to its programs that path.c uses: the layout of linux/bpf.h, with numbers that never
- * change. No header of the system is included, so that the object depends on nothing but these files and the compiler.
+ * The part of the kernel's interface to its programs that path.c and server.c use: the layout of linux/bpf.h, with numbers
+ * that never change, and the headers of IPv4 and UDP. No header of the system is included, so that the objects depend on
+ * nothing but these files and the compiler.
  */
 #ifndef TEREDO_KERNEL_H
 #define TEREDO_KERNEL_H
@@ -62,6 +63,32 @@ struct __sk_buff {
 #define TC_ACT_UNSPEC (-1)
 
 #define PACKET_HOST 0
+#define PROTOCOL_TCP 6
+#define PROTOCOL_UDP 17
+#define PROTOCOL_ICMPV6 58
+
+/* RFC 791 section 3.1. */
+struct ipv4 {
+	__u8 version_ihl;
+	__u8 tos;
+	__u16 len;
+	__u16 id;
+	__u16 fragment;
+	__u8 ttl;
+	__u8 protocol;
+	__u16 checksum;
+	__u32 source;
+	__u32 destination;
+} __attribute__((packed));
+
+/* RFC 768. */
+struct udp {
+	__u16 source;
+	__u16 destination;
+	__u16 len;
+	__u16 checksum;
+} __attribute__((packed));
+
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
 
@@ -86,7 +113,6 @@ static __u32 (*random_u32)(void) = (void *)7;
 static long (*store_bytes)(struct __sk_buff *skb, __u32 offset, const void *from, __u32 len, __u64 flags) = (void *)9;
 static long (*redirect)(__u32 interface, __u64 flags) = (void *)23;
 static long (*load_bytes)(const void *skb, __u32 offset, void *to, __u32 len) = (void *)26;
-static long (*pull_data)(struct __sk_buff *skb, __u32 len) = (void *)39;
 static long (*change_head)(struct __sk_buff *skb, __u32 len, __u64 flags) = (void *)43;
 static long (*adjust_room)(struct __sk_buff *skb, int len, __u32 mode, __u64 flags) = (void *)50;
 static long (*load_bytes_relative)(const void *skb, __u32 offset, void *to, __u32 len, __u32 start) = (void *)68;

@@ -17,10 +17,6 @@
 
 #define HEADERS_LEN (sizeof(struct ipv4) + sizeof(struct udp))
 
-#define PROTOCOL_TCP 6
-#define PROTOCOL_UDP 17
-#define PROTOCOL_ICMPV6 58
-
 #define NO_NEXT_HEADER 59
 
 /* The mark of a packet that `decapsulate` has carried, until `watch_delivered` has seen it. */
@@ -43,26 +39,6 @@ struct ethernet {
 	__u8 destination[6];
 	__u8 source[6];
 	__u16 protocol;
-} __attribute__((packed));
-
-struct ipv4 {
-	__u8 version_ihl;
-	__u8 tos;
-	__u16 len;
-	__u16 id;
-	__u16 fragment;
-	__u8 ttl;
-	__u8 protocol;
-	__u16 checksum;
-	__u32 source;
-	__u32 destination;
-} __attribute__((packed));
-
-struct udp {
-	__u16 source;
-	__u16 destination;
-	__u16 len;
-	__u16 checksum;
 } __attribute__((packed));
 
 struct ipv6 {
@@ -269,7 +245,6 @@ INLINE int needs_user_space(struct __sk_buff *skb, __u32 offset, const struct ip
 				*why = WRONG_LENGTH;
 				return 1;
 			}
-			load->packets = (len - headers + segment - 1) / segment;
 			load->bytes += (load->packets - 1) * headers;
 			len = headers + segment;
 		}
@@ -379,16 +354,15 @@ int encapsulate(struct __sk_buff *skb)
 		return leave(TOO_LONG);
 	__u64 now = now_ns();
 	struct way way = way_out(peer);
-	__u32 packets = packets_in(skb, 0, &inner);
-	struct load load = { .packets = 1, .bytes = len };
+	struct load load = { .packets = packets_in(skb, 0, &inner), .bytes = len };
 	if (needs_user_space(skb, 0, &inner, peer->longest, &load, &why))
-		return leave_behind(&way, now, packets, why);
+		return leave_behind(&way, now, load.packets, why);
 	if (peer->flags & NEEDS_CHECKSUMS && !takes_bare(peer, now) && lacks_checksum(skb, &inner))
-		return leave_behind(&way, now, packets, NO_CHECKSUM);
+		return leave_behind(&way, now, load.packets, NO_CHECKSUM);
 	if ((__s64)(now - ONCE(peer->heard)) >= (__s64)VALIDITY)
-		return leave_behind(&way, now, packets, SILENT);
+		return leave_behind(&way, now, load.packets, SILENT);
 	if (asks_stack(now, peer, &way, 1, &why))
-		return leave_behind(&way, now, packets, why);
+		return leave_behind(&way, now, load.packets, why);
 
 	/* Not-ECT outside (RFC 9601 section 6.1.3); may be fragmented, as user space's datagrams. */
 	struct outer outer = {
@@ -468,13 +442,13 @@ int decapsulate(struct __sk_buff *skb)
 		return leave(WRONG_MAPPING);
 	__u64 now = now_ns();
 	struct way way = way_in(peer);
-	__u32 packets = packets_in(skb, sizeof(struct ethernet) + HEADERS_LEN, inner);
+	struct load load = { .packets = packets_in(skb, sizeof(struct ethernet) + HEADERS_LEN, inner) };
 	/* Trailers, or a train that the kernel has joined. */
 	__u32 len = sizeof(*inner) + ntohs(inner->payload_len);
 	if (skb->len != sizeof(struct ethernet) + HEADERS_LEN + len || ntohs(ipv4->len) != HEADERS_LEN + len ||
 	    ntohs(udp->len) != sizeof(*udp) + len)
 		return inner->next_header == NO_NEXT_HEADER ? leave(WRONG_LENGTH) :
-							      leave_behind(&way, now, packets, WRONG_LENGTH);
+							      leave_behind(&way, now, load.packets, WRONG_LENGTH);
 	if (sum_of(ipv4) != 0xffff)
 		return leave(CHECKSUM);
 	struct address destination = inner->destination;
@@ -486,9 +460,9 @@ int decapsulate(struct __sk_buff *skb)
 	}
 	if (inner->hop_limit == 0)
 		return leave(HOP_LIMIT);
-	struct load load = { .packets = 1, .bytes = len };
+	load.bytes = len;
 	if (needs_user_space(skb, sizeof(struct ethernet) + HEADERS_LEN, inner, peer->longest, &load, &why))
-		return inner->next_header == NO_NEXT_HEADER ? leave(why) : leave_behind(&way, now, packets, why);
+		return inner->next_header == NO_NEXT_HEADER ? leave(why) : leave_behind(&way, now, load.packets, why);
 
 	/* RFC 6040 section 4.2. */
 	__u8 outer_ecn = ipv4->tos & ECN_MASK, inner_ecn = inner->class_flow >> ECN_SHIFT & ECN_MASK, ecn = inner_ecn;
@@ -502,7 +476,7 @@ int decapsulate(struct __sk_buff *skb)
 
 	/* Not with a super-packet, which user space would have to copy. One that is not proven renews the proof all the same. */
 	if (asks_stack(now, peer, &way, skb->gso_size == 0, &why))
-		return leave_behind(&way, now, packets, why);
+		return leave_behind(&way, now, load.packets, why);
 
 	__u32 overlay = peer->overlay;
 	if (ecn != inner_ecn) {

@@ -14,8 +14,6 @@
  */
 #include "server.h"
 
-#define PROTOCOL_UDP 17
-#define PROTOCOL_ICMPV6 58
 #define PORT 3544
 
 #define ROUTER_SOLICITATION 133
@@ -28,26 +26,6 @@ struct ethernet {
 	struct hardware destination;
 	struct hardware source;
 	__u16 protocol;
-} __attribute__((packed));
-
-struct ipv4 {
-	__u8 version_ihl;
-	__u8 tos;
-	__u16 len;
-	__u16 id;
-	__u16 fragment;
-	__u8 ttl;
-	__u8 protocol;
-	__u16 checksum;
-	__u32 source;
-	__u32 destination;
-} __attribute__((packed));
-
-struct udp {
-	__u16 source;
-	__u16 destination;
-	__u16 len;
-	__u16 checksum;
 } __attribute__((packed));
 
 struct headers {

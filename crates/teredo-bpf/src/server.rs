@@ -21,14 +21,13 @@ use aya::programs::{SchedClassifier, SocketFilter, TcAttachType, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
-use rustix::thread::{MembarrierCommand, membarrier};
 
 pub use outcome::ServerOutcome;
 pub use serving::{Answered, AttachedTo, Mode, Serving};
 
 use crate::entry::nanos;
 use crate::error::{PathError, not_attached, not_loaded};
-use crate::path::{is_absence, map, missing, now};
+use crate::path::{is_absence, map, missing, now, wait_for_programs};
 
 /// The programs, compiled by `programs/build`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../object/server.o");
@@ -371,9 +370,7 @@ impl Server {
     pub fn close(&mut self) -> Result<(), PathError> {
         self.is_open = false;
         self.control.set(SINCE, CLOSED, 0)?;
-        membarrier(MembarrierCommand::Global)
-            .map_err(io::Error::from)
-            .map_err(PathError::system("wait for the programs"))
+        wait_for_programs()
     }
 
     /// Whether the path is open.

@@ -1,4 +1,4 @@
-//! Whether the rules treat all datagrams of a service alike, whoever sends them.
+//! Whether the rules treat all datagrams of a service alike, from whatever source.
 //!
 //! The service is a UDP port of this host that anyone may ask. For each chain on the way of a question or an answer, the rules
 //! are followed with what is known of the datagram: its protocol, and the service's port, address and interface. If a rule may

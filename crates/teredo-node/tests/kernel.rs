@@ -189,7 +189,7 @@ fn warm_up<N>(near: &Node<N>, host: &Host, far: Ipv6Addr) {
     .unwrap_or_else(|error| panic!("{error}: {:?}", near.kernel()));
 }
 
-/// The first packets go by user space, which proves the path, and the others pass in the kernel. The status has them all.
+/// The first packets go by user space, which proves the path, and the others pass in the kernel. The status counts all.
 #[test]
 fn packets_of_a_known_peer_pass_in_the_kernel() {
     let (_internet, _server, [(near, _), (far, peer)]) = two_clients();

@@ -5,11 +5,11 @@
 //! ```text
 //!   control thread (tokio)                          data-path thread
 //!  ┌────────────────────────────┐  commands, Waker  ┌──────────────────────────────────────────────┐
-//!  │ EngineHandle               │ ────────────────> │ Engine                                       │
+//!  │ ClientHandle               │ ────────────────> │ Lane                                         │
 //!  │                            │                   │                        ┌──────────────┐      │
-//!  │ watch::Watcher             │   EngineEvent     │  TUN ═══ packets ════> │              │ ═> UDP
+//!  │ NetworkMonitor             │   LaneEvent       │  TUN ═══ packets ════> │              │ ═> UDP
 //!  │   the network changed      │ <──────────────── │                        │ teredo::     │      │
-//!  │ interface::Interface       │                   │  TUN <══ deliveries ══ │   Client     │ <═ UDP
+//!  │ Interface                  │                   │  TUN <══ deliveries ══ │   Client     │ <═ UDP
 //!  │   address and routes       │                   │                        │              │      │
 //!  └────────────────────────────┘                   │  timerfd ───────────>  └──────────────┘      │
 //!          PortAnnouncer  <──────────────────────── │  gate: announce, wait until settled, send    │
@@ -50,8 +50,9 @@
 //!
 //! # Unsafe code
 //!
-//! Around the four system calls that no safe wrapper covers: `TUNSETIFF` and `TUNSETOFFLOAD` in `tun/ioctl.rs`,
-//! `TUNSETSTEERINGEBPF` and bpf(2) in `steer/program.rs`.
+//! Around the system calls that no safe wrapper covers: `TUNSETIFF` and `TUNSETOFFLOAD` in `tun/ioctl.rs`,
+//! `TUNSETSTEERINGEBPF` and bpf(2) in `steer/program.rs`, `IPT_SO_GET_INFO` in `net/iptables.rs`, and the mapped memory of a
+//! server's limits in `server/kernel/buckets.rs`. The reactor takes one descriptor on trust, in `server/kernel/watch.rs`.
 
 #![deny(unsafe_code)]
 

@@ -339,7 +339,7 @@ pub(crate) fn ip(namespace: &Namespace, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Has the core of a place work on what a host receives, whoever sent it (receive packet steering).
+/// The core of a place works on all that a host receives (receive packet steering).
 pub(crate) fn steer(host: &Host, place: Place) -> Result<()> {
     let file = format!("/sys/class/net/{}/queues/rx-0/rps_cpus", host.interface());
     let script = format!(

@@ -260,7 +260,7 @@ fn a_firewall_that_has_ended_is_named_until_there_is_another() {
     assert_eq!(departed(), None);
 }
 
-/// A node that passes packets beside the firewall must know of a change before it goes on, whoever makes it.
+/// A node that passes packets beside the firewall must know of each change before it goes on.
 #[test]
 fn a_change_of_the_gates_is_told_on_the_thread_that_makes_it() {
     let hub = Hub::new();
