@@ -54,11 +54,6 @@ fn packets_of_a_peer_follow_those_in_user_space() {
     far.send_by_user_space(&short(&far, &near), &near);
     near.await_count(Outcome::Decapsulated, 1);
     assert_eq!(near.count(Outcome::Behind), 2);
-    // A packet that the kernel has delivered is not taken for one of user space.
-    far.send_by_user_space(&long(&far, &near), &near);
-    near.await_count(Outcome::TooLong, 2);
-    far.send_by_user_space(&short(&far, &near), &near);
-    near.await_count(Outcome::Behind, 3);
 }
 
 /// User space may drop a packet, and says nothing.
