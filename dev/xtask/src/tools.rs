@@ -417,14 +417,17 @@ fn install(packages: &[&str]) -> Result<()> {
             .args(arguments);
         command
     };
-    let mut arguments = vec!["install", "-y", "--no-install-recommends"];
-    arguments.extend(packages);
-    if !succeeds(
-        apt_get(&["install", "-y", "--no-install-recommends", "--simulate"]).args(packages),
-    ) {
-        run(&mut apt_get(&["update"]))?;
+    let install = || {
+        let mut command = apt_get(&["install", "-y", "--no-install-recommends"]);
+        command.args(packages);
+        command
+    };
+    // The lists of packages may be missing, or name versions that the archive no longer has.
+    if succeeds(&mut install()) {
+        return Ok(());
     }
-    run(&mut apt_get(&arguments))
+    run(&mut apt_get(&["update"]))?;
+    run(&mut install())
 }
 
 fn find(path: &OsString, program: &str) -> Option<PathBuf> {
