@@ -50,11 +50,13 @@ fn a_set_that_returns_is_filled_within_a_second() {
     alice.until(SECOND, "a firewall in step", |status| {
         status.firewall.iter().any(|gate| gate.in_sync)
     });
+    // One may have met the rules in the moment before the set was filled.
+    let before = counted(&host, "dropped_out");
     let next = alice.connect().rebind(None).unwrap();
     assert!(next.settled);
     assert_eq!(open_ports(&host), [u64::from(next.port)]);
     alice.qualified();
-    assert_eq!(counted(&host, "dropped_out"), 0);
+    assert_eq!(counted(&host, "dropped_out"), before);
 }
 
 /// F-2: of its own, the set holds the port and nothing else, whatever others take out of it; what they put there stays.
