@@ -151,8 +151,8 @@ fn a_client_under_a_flood_from_one_mapping_serves_newcomers() {
 }
 
 /// R4380-7.4-01, R4380-5.4.1-06: invented clients flood the relay over IPv4 while a host scans 2001:0::/32 through it.
-/// Its memory keeps its bound, and the client that it knows is answered all the while, without a server to find it
-/// again with.
+/// Its memory keeps its bound, so does the kernel's table of neighbours, and the client that it knows is answered all the
+/// while, without a server to find it again with.
 #[test]
 fn a_relay_under_a_flood_and_a_scan_keeps_its_clients_and_its_bounds() {
     let world = World::new(NatKind::PortRestricted, NatKind::None);
@@ -214,6 +214,15 @@ fn a_relay_under_a_flood_and_a_scan_keeps_its_clients_and_its_bounds() {
     assert!(
         sent > 10_000 && scanned > 1_000,
         "{sent} sent, {scanned} scanned"
+    );
+    let shown = run(
+        &relay_host,
+        Command::new("ip").args(["-6", "neigh", "show", "nud", "all", "dev", "teredo"]),
+    );
+    let neighbours = String::from_utf8(shown.stdout).unwrap();
+    assert!(
+        neighbours.lines().count() < 8,
+        "the scan fills a table that all interfaces of the host share: {neighbours}"
     );
     let memory = resident(relay.process.id());
     assert!(memory < MOST_MEMORY, "{memory} bytes resident");

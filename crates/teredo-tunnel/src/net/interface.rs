@@ -38,6 +38,9 @@ const DEFAULT_PREFIX: (Ipv6Addr, u8) = (Ipv6Addr::UNSPECIFIED, 0);
 /// address take, so none is in another's way.
 pub const ROUTING_TABLE: u32 = 3544;
 
+/// The next hop of all routes, which no packet ever sees. Without one, the kernel takes each destination for a neighbour of its
+/// own: a scan through a relay would fill the table that all interfaces of the host share, 1024 entries by default.
+const GATEWAY: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 /// The metric of a route that names none.
 const DEFAULT_METRIC: u32 = 1024;
 /// The most clients of a host whose routes are behind each other.
@@ -430,6 +433,7 @@ impl Interface {
         let mut route = RouteMessageBuilder::<Ipv6Addr>::new()
             .destination_prefix(prefix, len)
             .output_interface(self.index)
+            .gateway(GATEWAY)
             .table_id(wanted.table());
         if let Some(metric) = wanted.metric {
             route = route.priority(metric);
