@@ -1,5 +1,6 @@
 //! One TCP flow, and a check that all data arrives unchanged.
 
+use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use crc32fast::Hasher;
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use teredo_lab::Host;
 
@@ -14,6 +16,8 @@ use super::cpu::Place;
 
 const PORT: u16 = 4000;
 const BLOCK: usize = 64 * 1024;
+/// The kernel's own choice. Others, such as BBR, limit the rate by a model of the path, and the figure would be one of the model.
+const CONGESTION: &str = "cubic";
 const RECEIVE: usize = 256 * 1024;
 /// How long either end waits for the other.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -85,6 +89,8 @@ fn send(address: SocketAddr, segment: Option<u32>, duration: Duration) -> Result
     if let Some(segment) = segment {
         socket.set_tcp_mss(segment)?;
     }
+    setsockopt(&socket, sockopt::TcpCongestion, &OsString::from(CONGESTION))
+        .with_context(|| format!("no congestion control {CONGESTION}"))?;
     socket
         .connect_timeout(&address.into(), PATIENCE)
         .context("no connection")?;
