@@ -106,6 +106,7 @@ struct udp {
 #define BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 0x2
 #define BPF_F_ADJ_ROOM_ENCAP_L4_UDP 0x10
 /* Linux 6.3. */
+#define BPF_F_ADJ_ROOM_DECAP_L3_IPV4 0x80
 #define BPF_F_ADJ_ROOM_DECAP_L3_IPV6 0x100
 
 static void *(*map_lookup)(void *map, const void *key) = (void *)1;
@@ -113,6 +114,7 @@ static __u32 (*random_u32)(void) = (void *)7;
 static long (*store_bytes)(struct __sk_buff *skb, __u32 offset, const void *from, __u32 len, __u64 flags) = (void *)9;
 static long (*redirect)(__u32 interface, __u64 flags) = (void *)23;
 static long (*load_bytes)(const void *skb, __u32 offset, void *to, __u32 len) = (void *)26;
+static __s64 (*csum_diff)(const void *from, __u32 from_len, const void *to, __u32 to_len, __u32 seed) = (void *)28;
 static long (*change_head)(struct __sk_buff *skb, __u32 len, __u64 flags) = (void *)43;
 static long (*adjust_room)(struct __sk_buff *skb, int len, __u32 mode, __u64 flags) = (void *)50;
 static long (*load_bytes_relative)(const void *skb, __u32 offset, void *to, __u32 len, __u32 start) = (void *)68;

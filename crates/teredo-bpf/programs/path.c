@@ -63,6 +63,18 @@ struct frame {
 	struct ipv6 inner;
 } __attribute__((packed));
 
+/* So much of an inner packet without its checksum is cut off: its header and the first bytes of the upper layer's. */
+#define SUM_START_LEN (sizeof(struct ipv6) + 4)
+/* A checksum is computed in parts of so many bytes. */
+#define SUM_PART_LEN 128
+#define SUM_PARTS (1280 / SUM_PART_LEN)
+
+/* What is written in front of a packet whose checksum was completed. */
+struct completed {
+	struct outer outer;
+	__u8 start[SUM_START_LEN];
+} __attribute__((packed));
+
 /* So much of the inner header is cut off with the outer ones, to cut behind the link's header at more than the UDP header. */
 #define SUM_PLACE_LEN 8
 _Static_assert(HEADERS_LEN + SUM_PLACE_LEN > sizeof(struct ethernet) + sizeof(struct ipv4), "the place is cut off");
@@ -288,6 +300,12 @@ INLINE __u16 sum_of(const struct ipv4 *header)
 	return fold(sum);
 }
 
+/* The offset of the upper layer's checksum. */
+INLINE __u32 checksum_offset(const struct ipv6 *inner)
+{
+	return sizeof(*inner) + (inner->next_header == PROTOCOL_TCP ? TCP_CHECKSUM : UDP_CHECKSUM);
+}
+
 /*
  * Whether the kernel has left the packet's checksum to the hardware: the field holds the sum of the pseudo header alone
  * (RFC 8200 section 8.1). A right checksum has that value once in 65,536 packets; that one takes the way of user space.
@@ -301,12 +319,35 @@ INLINE int lacks_checksum(struct __sk_buff *skb, const struct ipv6 *inner)
 		return 1;
 	if (inner->next_header != PROTOCOL_TCP && inner->next_header != PROTOCOL_UDP)
 		return 0;
-	load_bytes(skb, sizeof(*inner) + (inner->next_header == PROTOCOL_TCP ? TCP_CHECKSUM : UDP_CHECKSUM), &field, sizeof(field));
+	load_bytes(skb, checksum_offset(inner), &field, sizeof(field));
 	sum += (a.word[0] & 0xffff) + (a.word[0] >> 16) + (a.word[1] & 0xffff) + (a.word[1] >> 16);
 	sum += (a.word[2] & 0xffff) + (a.word[2] >> 16) + (a.word[3] & 0xffff) + (a.word[3] >> 16);
 	sum += (b.word[0] & 0xffff) + (b.word[0] >> 16) + (b.word[1] & 0xffff) + (b.word[1] >> 16);
 	sum += (b.word[2] & 0xffff) + (b.word[2] >> 16) + (b.word[3] & 0xffff) + (b.word[3] >> 16);
 	return fold(sum) == field;
+}
+
+/* The checksum of a packet that lacks it: the field already holds the sum of the pseudo header. 0 if the packet is too long. */
+INLINE __u16 whole_checksum(struct __sk_buff *skb, const struct ipv6 *inner)
+{
+	__u32 offset = sizeof(*inner), rest = ntohs(inner->payload_len), sum = 0;
+	for (int i = 0; i < SUM_PARTS && rest != 0; i++) {
+		__u64 part[SUM_PART_LEN / sizeof(__u64)] = {};
+		__u32 len = rest < SUM_PART_LEN ? rest : SUM_PART_LEN;
+		/* The verifier forgets that it is not 0. */
+		__asm__ volatile("" : "+r"(len));
+		len = ((len - 1) & (SUM_PART_LEN - 1)) + 1;
+		if (load_bytes(skb, offset, part, len))
+			return 0;
+		sum = csum_diff(0, 0, part, SUM_PART_LEN, sum);
+		offset += len;
+		rest -= len;
+	}
+	if (rest != 0)
+		return 0;
+	__u16 checksum = ~fold(sum);
+	/* RFC 8200 section 8.1: 0 is no checksum. TCP takes this value, too (RFC 1624 section 3). */
+	return checksum ? checksum : 0xffff;
 }
 
 /*
@@ -323,6 +364,26 @@ INLINE void note_bare(struct peer *peer, const struct udp *udp, __u64 now)
 {
 	if (peer->flags & NEEDS_CHECKSUMS && udp->checksum == 0)
 		ONCE(peer->bare) = now;
+}
+
+/*
+ * Puts the outer headers in front of a packet that lacks its checksum, and completes it; 0, or the outcome. The kernel would
+ * compute the checksum again in hardware. It forgets the place that is cut off.
+ */
+INLINE enum outcome complete(struct __sk_buff *skb, const struct ipv6 *inner, const struct outer *outer)
+{
+	struct completed head = { .outer = *outer };
+	__u16 checksum = whole_checksum(skb, inner);
+	__u32 offset = sizeof(head.outer) + checksum_offset(inner);
+	if (checksum == 0 || load_bytes(skb, 0, head.start, sizeof(head.start)))
+		return NO_CHECKSUM;
+	/* The packet becomes one of IPv4 at once. */
+	if (adjust_room(skb, -(int)SUM_START_LEN, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_DECAP_L3_IPV4))
+		return NO_ROOM;
+	if (adjust_room(skb, sizeof(head), BPF_ADJ_ROOM_MAC, 0) || store_bytes(skb, 0, &head, sizeof(head), 0) ||
+	    store_bytes(skb, offset, &checksum, sizeof(checksum), 0))
+		return LOST;
+	return 0;
 }
 
 /* Packets of the host for a peer, at the TUN's egress. */
@@ -357,7 +418,8 @@ int encapsulate(struct __sk_buff *skb)
 	struct load load = { .packets = packets_in(skb, 0, &inner), .bytes = len };
 	if (needs_user_space(skb, 0, &inner, peer->longest, &load, &why))
 		return leave_behind(&way, now, load.packets, why);
-	if (peer->flags & NEEDS_CHECKSUMS && !takes_bare(peer, now) && lacks_checksum(skb, &inner))
+	int completes = peer->flags & NEEDS_CHECKSUMS && !takes_bare(peer, now) && lacks_checksum(skb, &inner);
+	if (completes && (skb->gso_size != 0 || len < SUM_START_LEN + sizeof(struct ipv4)))
 		return leave_behind(&way, now, load.packets, NO_CHECKSUM);
 	if ((__s64)(now - ONCE(peer->heard)) >= (__s64)VALIDITY)
 		return leave_behind(&way, now, load.packets, SILENT);
@@ -386,11 +448,21 @@ int encapsulate(struct __sk_buff *skb)
 	outer.ipv4.checksum = ~sum_of(&outer.ipv4);
 	__u32 underlay = peer->underlay;
 
-	if (adjust_room(skb, HEADERS_LEN, BPF_ADJ_ROOM_MAC,
-			BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP))
-		return leave(NO_ROOM);
+	if (completes) {
+		enum outcome failure = complete(skb, &inner, &outer);
+		if (failure == LOST)
+			return lost();
+		if (failure)
+			return leave_behind(&way, now, load.packets, failure);
+	} else {
+		if (adjust_room(skb, HEADERS_LEN, BPF_ADJ_ROOM_MAC,
+				BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP))
+			return leave(NO_ROOM);
+		if (store_bytes(skb, 0, &outer, sizeof(outer), 0))
+			return lost();
+	}
 	/* Without room for the link's header, the kernel drops the packet in silence. */
-	if (store_bytes(skb, 0, &outer, sizeof(outer), 0) || change_head(skb, sizeof(struct ethernet), 0))
+	if (change_head(skb, sizeof(struct ethernet), 0))
 		return lost();
 	/* A rule for the inner packet may have set it, and it would choose another route than that of user space's datagrams. */
 	skb->mark = 0;

@@ -48,8 +48,9 @@ struct address {
 /* The end of the relay's side is decided by `natives`, and not by `own`. */
 #define IS_RELAY 1
 /*
- * The link hands on packets without the checksums that hardware fills in, to a peer that may not know what they lack. They
- * go by user space, unless the peer has shown lately that it has these programs (`bare`).
+ * The link hands on packets without the checksums that hardware fills in, to a peer that may not know what they lack. Unless
+ * the peer has shown lately that it has these programs (`bare`), the checksum is completed, and a super-packet goes by user
+ * space.
  */
 #define NEEDS_CHECKSUMS 2
 

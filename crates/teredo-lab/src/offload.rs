@@ -16,7 +16,7 @@ use crate::namespace::Namespace;
 use crate::netlink::NetlinkSocket;
 
 /// The features that make frames larger than those of a wire, on transmission and on reception.
-const FEATURES: [&str; 8] = [
+const LARGE_FRAMES: [&str; 8] = [
     "tx-tcp-segmentation",
     "tx-tcp-ecn-segmentation",
     "tx-tcp-mangleid-segmentation",
@@ -26,6 +26,9 @@ const FEATURES: [&str; 8] = [
     "tx-udp_tnl-csum-segmentation",
     "rx-gro",
 ];
+
+/// The feature that leaves checksums to the network card, or, of a veth, to nobody.
+const CHECKSUMS: [&str; 1] = ["tx-checksum-ip-generic"];
 
 // linux/genetlink.h
 const GENL_ID_CTRL: u16 = 16;
@@ -57,10 +60,24 @@ impl Namespace {
     ///
     /// If there is no such interface, or the kernel is older than Linux 5.8.
     pub fn set_large_frames(&self, interface: &str, on: bool) -> io::Result<()> {
+        self.set_features(interface, &LARGE_FRAMES, on)
+    }
+
+    /// Lets packets leave an interface without their checksums, as a veth does, or not: then the kernel completes them, as
+    /// the card of a real interface would.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such interface, or the kernel is older than Linux 5.8.
+    pub fn set_missing_checksums(&self, interface: &str, on: bool) -> io::Result<()> {
+        self.set_features(interface, &CHECKSUMS, on)
+    }
+
+    fn set_features(&self, interface: &str, names: &[&str], on: bool) -> io::Result<()> {
         self.run(|| {
             let mut netlink = NetlinkSocket::open(NETLINK_GENERIC)?;
             let family = family(&mut netlink, "ethtool")?;
-            netlink.request(features(family, interface, on), 0)
+            netlink.request(features(family, interface, names, on), 0)
         })?
     }
 }
@@ -94,8 +111,8 @@ fn family(netlink: &mut NetlinkSocket, name: &str) -> io::Result<u16> {
     ))
 }
 
-/// The request that sets all of [`FEATURES`].
-fn features(family: u16, interface: &str, on: bool) -> Generic {
+/// The request that sets these features.
+fn features(family: u16, interface: &str, names: &[&str], on: bool) -> Generic {
     let header = [
         attribute(ETHTOOL_A_HEADER_DEV_NAME, &terminated(interface)),
         attribute(
@@ -111,7 +128,7 @@ fn features(family: u16, interface: &str, on: bool) -> Generic {
         }
         nested(ETHTOOL_A_BITSET_BITS_BIT, &bit)
     };
-    let bits: Vec<u8> = FEATURES.iter().flat_map(bit).collect();
+    let bits: Vec<u8> = names.iter().flat_map(bit).collect();
     let attributes = [
         nested(ETHTOOL_A_FEATURES_HEADER, &header),
         nested(

@@ -45,7 +45,20 @@ impl Node {
         name: &str,
         address: Ipv4Addr,
         own: &str,
+        times: (Duration, Duration),
+    ) -> Self {
+        Self::with_offloads(internet, name, address, own, times, false)
+    }
+
+    /// With `offloads` the host leaves checksums to the interface, and user space can read nothing from it here: each packet
+    /// has another header in front.
+    fn with_offloads(
+        internet: &Internet,
+        name: &str,
+        address: Ipv4Addr,
+        own: &str,
         (interval, patience): (Duration, Duration),
+        offloads: bool,
     ) -> Self {
         let host = internet.host(name, &[address]).unwrap();
         let own: Ipv6Addr = own.parse().unwrap();
@@ -56,6 +69,7 @@ impl Node {
                     .name("teredo0")
                     .layer(Layer::L3)
                     .mtu(1500)
+                    .offload(offloads)
                     .ipv6(own, 32_u8)
                     .build_sync()
                     .unwrap();
@@ -253,14 +267,28 @@ pub(crate) fn strangers(interval: Duration) -> (Internet, Node, Node) {
     patient_strangers(interval, Settings::default().patience)
 }
 
+/// Two nodes that do not know each other. The host of the first one leaves checksums to the interface.
+pub(crate) fn strangers_with_offloads(interval: Duration) -> (Internet, Node, Node) {
+    make_strangers(interval, Settings::default().patience, true)
+}
+
 fn patient_strangers(interval: Duration, patience: Duration) -> (Internet, Node, Node) {
+    make_strangers(interval, patience, false)
+}
+
+fn make_strangers(
+    interval: Duration,
+    patience: Duration,
+    offloads: bool,
+) -> (Internet, Node, Node) {
     let internet = Internet::new().unwrap();
-    let near = Node::new(
+    let near = Node::with_offloads(
         &internet,
         "near",
         Ipv4Addr::new(192, 0, 2, 45),
         "2001:0:c000:22d:0:63bf:3fff:fdd2",
         (interval, patience),
+        offloads,
     );
     let far = Node::new(
         &internet,
