@@ -70,8 +70,8 @@ impl RulesWatch {
     /// Without CAP_NET_ADMIN the path stays closed.
     #[must_use]
     pub fn start(path: &KernelPath, datagrams: Datagrams) -> Self {
-        path.hinder(Obstacle::Rules, UNKNOWN);
-        path.hinder(Obstacle::Ipsec, UNKNOWN);
+        path.suspend(Obstacle::Rules, UNKNOWN);
+        path.suspend(Obstacle::Ipsec, UNKNOWN);
         let started = Watch::start(path.clone(), datagrams);
         if let Err(error) = &started {
             path.hinder(Obstacle::Rules, error.to_string());
@@ -97,7 +97,7 @@ impl Drop for RulesWatch {
             wake(&waker);
             let _ = thread.join();
         }
-        self.path.hinder(Obstacle::Rules, UNWATCHED);
+        self.path.suspend(Obstacle::Rules, UNWATCHED);
     }
 }
 
@@ -242,7 +242,7 @@ impl Watch {
             self.path.require_proof();
             if !self.policies_closed {
                 self.policies_closed = true;
-                self.path.hinder_at_once(Obstacle::Ipsec, POLICIES_CHANGED);
+                self.path.suspend(Obstacle::Ipsec, POLICIES_CHANGED);
             }
             self.pace.changed();
         }
@@ -276,7 +276,7 @@ impl Watch {
     fn doubt(&mut self) {
         if !self.rules_closed {
             self.rules_closed = true;
-            self.path.hinder_at_once(Obstacle::Rules, CHANGED);
+            self.path.suspend(Obstacle::Rules, CHANGED);
         }
     }
 
