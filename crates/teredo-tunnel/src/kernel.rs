@@ -263,6 +263,18 @@ impl KernelPath {
         }
     }
 
+    /// After a refusal, an entry may be in the map that ought to be gone: none is left, or the path stays closed. Other lanes'
+    /// peers go by user space until they are offered again.
+    fn try_again(&self) {
+        let mut state = self.state();
+        if state.obstacles.has(Obstacle::Refused) {
+            match state.path.remove_all(|_| true) {
+                Ok(()) => state.clear(Obstacle::Refused),
+                Err(error) => state.hinder(Obstacle::Refused, error.to_string()),
+            }
+        }
+    }
+
     /// The entries of a lane may carry packets, as far as they were added before.
     fn queues_empty(&self, lane: usize) {
         let mut state = self.state();
@@ -358,6 +370,7 @@ impl State {
                 self.obstacles.insert(Obstacle::Refused, error.to_string());
             }
         }
+        self.obstacles.tell();
     }
 
     /// An entry that stays would be used: without its removal there is no path.
@@ -365,7 +378,6 @@ impl State {
         if let Err(error) = self.path.remove(peer) {
             self.hinder(Obstacle::Refused, error.to_string());
         }
-        self.obstacles.tell();
     }
 
     /// Attaches the programs to an interface, which is tried once.
@@ -402,8 +414,23 @@ impl State {
         if self.natives == natives {
             return Ok(());
         }
-        let before = std::mem::take(&mut self.natives);
-        for &(network, prefix, carried) in &before {
+        let mut before = std::mem::take(&mut self.natives);
+        let replaced = self.replace(&before, natives);
+        self.natives = natives.to_vec();
+        if replaced.is_err() {
+            // Any of them may be in the map.
+            self.natives.append(&mut before);
+        }
+        replaced
+    }
+
+    /// At no moment is more carried than before or after.
+    fn replace(
+        &mut self,
+        before: &[(Ipv6Addr, u8, bool)],
+        natives: &[(Ipv6Addr, u8, bool)],
+    ) -> Result<(), PathError> {
+        for &(network, prefix, carried) in before {
             if carried && !natives.contains(&(network, prefix, carried)) {
                 self.path.unserve(network, prefix)?;
             }
@@ -415,13 +442,12 @@ impl State {
                 }
             }
         }
-        for &(network, prefix, carried) in &before {
+        for &(network, prefix, carried) in before {
             let stays = |new: &(Ipv6Addr, u8, bool)| (new.0, new.1) == (network, prefix);
             if !carried && !natives.iter().any(stays) {
                 self.path.unserve(network, prefix)?;
             }
         }
-        self.natives = natives.to_vec();
         Ok(())
     }
 }

@@ -129,7 +129,7 @@ impl KernelLane {
     pub(crate) fn open(&mut self, node: &mut impl Endpoint, socket: &ServiceSocket) {
         self.local = Some(socket.local());
         self.ttl = sockopt::ip_ttl(socket).map_or(self.ttl, |ttl| ttl as u8);
-        self.path.clear(Obstacle::Refused);
+        self.path.try_again();
         self.path.watch(socket);
         self.renew(node);
         if self.share.index == 0 {
