@@ -412,7 +412,7 @@ pub(crate) enum ConfigCommand {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// Show each setting, and the file and line that set it
+    /// Show each setting, and the file and line, or the variable of the environment, that set it
     Show {
         /// Show the settings of one daemon [default: all]
         #[arg(value_name = "DAEMON")]
