@@ -200,7 +200,7 @@ pub(crate) enum Command {
     /// Draw the Teredo exchange in a capture file, with what breaks the rules and where it stalls
     #[command(after_help = TRACE_NOTES)]
     Trace(TraceArgs),
-    /// Explain a status code, an exit code, a drop reason, a word of the status, a finding of probe or a check of doctor
+    /// Explain a status code, an exit code, a drop reason, a word of the status, a metric, a finding of probe or a check of doctor
     Explain(ExplainArgs),
     /// Run the whole system on a private internet of network namespaces
     #[command(after_help = LAB_NOTES)]
@@ -412,7 +412,7 @@ pub(crate) enum ConfigCommand {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// Show each setting, and the file and line that set it
+    /// Show each setting, and the file and line, or the variable of the environment, that set it
     Show {
         /// Show the settings of one daemon [default: all]
         #[arg(value_name = "DAEMON")]

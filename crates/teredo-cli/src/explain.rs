@@ -10,6 +10,7 @@ use teredo_trace::{Grade, Rule};
 use crate::args::ExplainArgs;
 use crate::doctor::check::id;
 use crate::failure::{Exit, Failure};
+use crate::metrics;
 use crate::nearest::nearest;
 use crate::output::Output;
 use crate::probe::finding;
@@ -21,7 +22,8 @@ mod words;
 use words::SOURCES;
 
 /// Explains status codes of the notification functions, exit codes of this program, drop reasons, the words of `teredo
-/// status`, `probe`, `trace` and `lab`, findings of `probe` and `trace`, checks of `teredo doctor`, and the NATs of `lab`.
+/// status`, `probe`, `trace` and `lab`, findings of `probe` and `trace`, checks of `teredo doctor`, metrics, and the NATs of
+/// `lab`.
 pub(crate) fn run(args: &ExplainArgs, output: &mut Output) -> Result<Exit, Failure> {
     let text = explain(&args.code).ok_or_else(|| unknown(&args.code))?;
     output.line(text)?;
@@ -38,6 +40,7 @@ fn explain(code: &str) -> Option<String> {
         found(code),
         traced(code),
         checked(code),
+        measured(code),
     ];
     let mut texts: Vec<String> = meanings.into_iter().flatten().collect();
     texts.extend(words(code));
@@ -123,6 +126,14 @@ fn checked(code: &str) -> Option<String> {
     ))
 }
 
+/// A metric, by the name of its samples.
+fn measured(code: &str) -> Option<String> {
+    let (name, help) = metrics::names().find(|(name, _)| is_name(code, name))?;
+    Some(format!(
+        "{name} (a metric)\n  means: {help}\n   next: 'teredo metrics' prints it; docs/metrics.md has its labels"
+    ))
+}
+
 /// A rule of `teredo trace`, by the name of its findings.
 fn traced(code: &str) -> Option<String> {
     let rule = Rule::ALL.iter().find(|rule| is_name(code, rule.id))?;
@@ -181,6 +192,7 @@ fn is_name(text: &str, name: &str) -> bool {
 }
 
 fn unknown(code: &str) -> Failure {
+    let metrics: Vec<_> = metrics::names().map(|(name, _)| name).collect();
     let names = Code::ALL
         .into_iter()
         .flat_map(|code| [code.win32_name(), code.ntstatus_name()]);
@@ -205,7 +217,8 @@ fn unknown(code: &str) -> Failure {
             code.escape_default()
         ),
     );
-    failure.hint(match nearest(code, names) {
+    let metrics = metrics.iter().map(String::as_str);
+    failure.hint(match nearest(code, names).or_else(|| nearest(code, metrics)) {
         Some(name) => format!("did you mean '{name}'?"),
         None => String::from(
             "try a status code (21, 0xC00000A3), an exit status (3), a drop reason (malformed), a word of the status \

@@ -29,6 +29,12 @@ pub(crate) use agent::AgentSource;
 pub(crate) use endpoint::{Endpoint, is_exposed};
 pub(crate) use node::{control_source, node_source};
 
+/// Each metric by its name in the text, with its meaning.
+pub(crate) fn names() -> impl Iterator<Item = (String, &'static str)> {
+    let all = catalogue::ALL.iter();
+    all.map(|metric| (metric.full_name(), metric.help))
+}
+
 /// Prints the metrics of the local service. Without a chosen socket, of the first node that answers in the usual folder.
 pub(crate) fn run(chosen: Option<&Path>, output: &mut Output) -> Result<Exit, Failure> {
     let status = status::first(chosen)?;

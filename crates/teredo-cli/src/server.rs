@@ -275,9 +275,7 @@ fn policy(settings: &ServerSettings) -> Result<DestinationPolicy, Failure> {
 
 /// The operator wants answers of the kernel, which cannot be had.
 fn no_kernel(error: KernelError) -> Failure {
-    Failure::new(Exit::Failed, "cannot have the path in the kernel")
-        .because(error)
-        .hint("it takes Linux 6.6, CAP_BPF and CAP_NET_ADMIN; with --data-path auto, user space answers")
+    daemon::node::no_kernel(error, "with --data-path auto, user space answers")
 }
 
 fn refusal(error: SpawnError) -> Failure {

@@ -1,7 +1,7 @@
 //! `teredo status`: the nodes of this host, as text or as the versioned JSON object.
 
 mod block;
-mod carrier;
+pub(crate) mod carrier;
 mod peers;
 pub(crate) mod rate;
 pub(crate) mod reach;

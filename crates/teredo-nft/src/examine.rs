@@ -145,7 +145,7 @@ impl Netlink {
                 let directions = directions(&chain);
                 let wanted = directions.filter(|direction| match direction {
                     Direction::In => datagrams.arrive,
-                    Direction::Out => datagrams.leave,
+                    Direction::Out | Direction::Egress => datagrams.leave,
                 });
                 for direction in wanted {
                     if active.contains(&chain.table) {
@@ -168,13 +168,13 @@ impl Netlink {
     }
 }
 
-/// The directions in which datagrams of this host meet the chain.
+/// The directions in which datagrams of this host meet the chain. Only the family `netdev` has chains at an egress.
 fn directions(chain: &ChainInfo) -> impl Iterator<Item = Direction> + use<> {
     let direction = if chain.translates {
         None
     } else if let Some(device) = &chain.device {
         Some(match device.egress {
-            true => Direction::Out,
+            true => Direction::Egress,
             false => Direction::In,
         })
     } else {
@@ -224,6 +224,10 @@ impl<'a> Table<'a> {
             }
         }
 
+        let leaves = match name.family {
+            Family::Netdev => Direction::Egress,
+            _ => Direction::Out,
+        };
         // Each rule is sketched as it comes, so that a large ruleset takes little memory.
         let attributes = vec![RuleAttribute::Table(name.name.clone())];
         let message = NfTablesMessage::GetRule(RuleMessage { attributes });
@@ -234,7 +238,7 @@ impl<'a> Table<'a> {
                 let sketch = Sketch::new(&expressions, direction, datagrams, &stateful);
                 sketch.map(|sketch| (direction, sketch))
             };
-            let sketches = [Direction::In, Direction::Out].map(sketch);
+            let sketches = [Direction::In, leaves].map(sketch);
             let any = sketches.iter().any(Option::is_some);
             Ok(any.then_some((chain, handle, sketches)))
         })?;

@@ -1,12 +1,12 @@
 //! The expressions of a rule that judge single packets, and those that judge flows.
 //!
 //! A flow is all datagrams of one peer in one direction: equal in their addresses, ports and interfaces, without IP options,
-//! no fragments, sent to this host alone. The list is of those that judge flows; what is not on it counts as a judge of
-//! packets.
+//! no fragments, sent to this host alone. The addresses are those of IP: the frames of one peer may come from two routers, or
+//! from anyone on the link. The list is of those that judge flows; what is not on it counts as a judge of packets.
 
 use netlink_packet_netfilter::nftables::MetaKey;
 
-use crate::{Expression, Field, PayloadBase, Xt};
+use crate::{CtKey, Expression, Field, PayloadBase, Xt};
 
 /// The expression as an administrator knows it, if it judges single packets; `rest` are those behind it.
 pub(crate) fn judges_packets(expression: &Expression, rest: &[Expression]) -> Option<String> {
@@ -48,6 +48,39 @@ pub(crate) fn judges_packets(expression: &Expression, rest: &[Expression]) -> Op
         | Expression::Reject
         | Expression::Neutral(_) => None,
     }
+}
+
+/// The same at the egress of a device. A packet that the kernel carries has no socket and no connection there, and the samples
+/// have both: the rule may judge the former unlike the latter.
+pub(crate) fn judges_packets_at_egress(
+    expression: &Expression,
+    rest: &[Expression],
+) -> Option<String> {
+    let name = match expression {
+        Expression::Load {
+            field: Field::Meta(key),
+            ..
+        } => match key {
+            MetaKey::SocketUserId => "meta skuid",
+            MetaKey::SocketGroupId => "meta skgid",
+            MetaKey::Cgroup => "meta cgroup",
+            _ => return judges_packets(expression, rest),
+        },
+        Expression::Load {
+            field: Field::Ct(key),
+            ..
+        } => match key {
+            CtKey::State => "ct state",
+            CtKey::Direction => "ct direction",
+            CtKey::Status => "ct status",
+            CtKey::Mark => "ct mark",
+            CtKey::Ipv4Source(_) => "ct saddr",
+            CtKey::SourcePort(_) => "ct proto-src",
+        },
+        Expression::Other(name) if name == "socket" || name.starts_with("ct ") => name,
+        other => return judges_packets(other, rest),
+    };
+    Some(name.to_owned())
 }
 
 /// Expressions without a type of their own that judge flows, and statements. `exthdr` finds IP options, which no datagram of
@@ -124,7 +157,10 @@ fn judges_meta(key: MetaKey) -> Option<String> {
 
 /// Fields by their place in the headers of Ethernet, IPv4 and UDP.
 fn judges_payload(base: PayloadBase, offset: u32, length: u32) -> Option<String> {
-    const NAMES: [(PayloadBase, u32, &str); 9] = [
+    const NAMES: [(PayloadBase, u32, &str); 12] = [
+        (PayloadBase::Link, 0, "ether daddr"),
+        (PayloadBase::Link, 6, "ether saddr"),
+        (PayloadBase::Link, 12, "the header of the frame"),
         (PayloadBase::Network, 1, "ip dscp"),
         (PayloadBase::Network, 2, "ip length"),
         (PayloadBase::Network, 4, "ip id"),
@@ -137,7 +173,8 @@ fn judges_payload(base: PayloadBase, offset: u32, length: u32) -> Option<String>
     ];
     let end = offset.saturating_add(length);
     let is_of_the_flow = match base {
-        PayloadBase::Link => end <= 14,
+        // The type alone.
+        PayloadBase::Link => offset >= 12 && end <= 14,
         PayloadBase::Network => {
             (offset, length) == (0, 1) || (offset, length) == (9, 1) || (offset >= 12 && end <= 20)
         }
@@ -166,7 +203,7 @@ fn of_iptables(xt: &Xt) -> String {
 }
 
 /// Matches of iptables that judge flows, besides `conntrack`.
-const XT_MATCHES: [&str; 27] = [
+const XT_MATCHES: [&str; 26] = [
     "addrtype",
     "ah",
     "cgroup",
@@ -180,7 +217,6 @@ const XT_MATCHES: [&str; 27] = [
     "icmp",
     "icmp6",
     "iprange",
-    "mac",
     "mark",
     "multiport",
     "owner",

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use netlink_packet_netfilter::nftables::{MetaKey, Operator};
 
-use crate::judging::{XT_NOTES, conntrack_flags, judges_packets};
+use crate::judging::{XT_NOTES, conntrack_flags, judges_packets, judges_packets_at_egress};
 use crate::{CtKey, Datagrams, Expression, Field, PayloadBase, VERDICT_REGISTER, Verdict, Xt};
 
 /// The part of a rule that decides whether it judges single packets of ours.
@@ -58,7 +58,10 @@ pub(crate) enum Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Direction {
     In,
+    /// In the IP stack, where a datagram of ours has a socket and a connection.
     Out,
+    /// At the egress of a device.
+    Egress,
 }
 
 const NFPROTO_IPV4: u8 = 2;
@@ -73,9 +76,8 @@ impl Key {
             (Field::Meta(MetaKey::Nfproto), _) => Self::Family,
             (Field::Meta(MetaKey::EtherTypeProtocol) | FRAME, _) => Self::EtherType,
             (Field::Meta(MetaKey::L4Proto) | PROTOCOL, _) => Self::Protocol,
-            (Field::DESTINATION_PORT, Direction::In) | (Field::SOURCE_PORT, Direction::Out) => {
-                Self::Here
-            }
+            (Field::DESTINATION_PORT, Direction::In)
+            | (Field::SOURCE_PORT, Direction::Out | Direction::Egress) => Self::Here,
             (Field::DESTINATION_PORT | Field::SOURCE_PORT, _) => Self::Elsewhere,
             _ => return None,
         })
@@ -127,7 +129,13 @@ impl Sketch {
                     Expression::Lookup { set, .. } => stateful
                         .get(set)
                         .map(|judge| format!("{judge} of the set '{set}'")),
-                    other => judges_packets(other, &expressions[index + 1..]),
+                    other => {
+                        let judges = match direction {
+                            Direction::Egress => judges_packets_at_egress,
+                            Direction::In | Direction::Out => judges_packets,
+                        };
+                        judges(other, &expressions[index + 1..])
+                    }
                 };
                 sketch.judged = judge.map(|judge| (judge, Effects::default()));
             }
@@ -202,8 +210,10 @@ impl Conditions<'_> {
                 xor,
             } => {
                 let state = match (self.loaded.get(from), <[u8; 4]>::try_from(mask.as_slice())) {
+                    // At the egress of a device, what the kernel carries has no connection, which counts as invalid.
                     (Some(Loaded::Field(Field::Ct(CtKey::State))), Ok(mask))
-                        if xor.iter().all(|&byte| byte == 0) =>
+                        if self.direction != Direction::Egress
+                            && xor.iter().all(|&byte| byte == 0) =>
                     {
                         Some(Loaded::State(u32::from_ne_bytes(mask)))
                     }
@@ -314,7 +324,7 @@ impl Conditions<'_> {
     /// `struct xt_udp`: two ranges, for the source and the destination, and which of them are inverted.
     fn may_have_ports(&self, data: &[u8]) -> Option<bool> {
         let index = match self.direction {
-            Direction::Out => 0,
+            Direction::Out | Direction::Egress => 0,
             Direction::In => 4,
         };
         let inverted = *data.get(8)? & if index == 0 { 1 } else { 2 } != 0;

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use crate::batch::NFNL_SUBSYS_NFTABLES;
-use crate::judging::judges_packets;
+use crate::judging::{judges_packets, judges_packets_at_egress};
 use crate::monitor::{NFNLGRP_NFTABLES, NFT_MSG_NEWGEN};
 use crate::raw::{self, HEADERS, attributes};
 use crate::socket::{RECEIVE_BUFFER, messages};
@@ -108,6 +108,8 @@ impl AsFd for Transactions {
 /// The most elements of one transaction that are compared. An agent renews a port, its random ports and a few marks.
 const MOST_ELEMENTS: usize = 4096;
 
+const NFPROTO_NETDEV: u8 = 5;
+
 const NFT_MSG_NEWTABLE: u16 = 0;
 const NFT_MSG_NEWRULE: u16 = 6;
 const NFT_MSG_NEWSET: u16 = 9;
@@ -154,7 +156,7 @@ impl Open {
             }
             NFT_MSG_DELSETELEM => self.delete(family, body),
             NFT_MSG_NEWSETELEM => self.add(family, body),
-            NFT_MSG_NEWRULE => self.note(match leads_or_judges(message) {
+            NFT_MSG_NEWRULE => self.note(match leads_or_judges(family, message) {
                 true => RulesetChange::Doubtful,
                 false => RulesetChange::Plain,
             }),
@@ -246,7 +248,12 @@ fn has_verdict(element: &[u8]) -> bool {
 }
 
 /// Whether a new rule judges single packets, or leads to a chain with rules that may do so.
-fn leads_or_judges(message: &[u8]) -> bool {
+fn leads_or_judges(family: u8, message: &[u8]) -> bool {
+    // Its chain may be one at the egress of a device.
+    let judges = match family {
+        NFPROTO_NETDEV => judges_packets_at_egress,
+        _ => judges_packets,
+    };
     let Some((_, _, expressions)) = raw::rule(message) else {
         return true;
     };
@@ -260,7 +267,7 @@ fn leads_or_judges(message: &[u8]) -> bool {
                     ..
                 }
         );
-        if leads || judges_packets(first, rest).is_some() {
+        if leads || judges(first, rest).is_some() {
             return true;
         }
         expressions = rest;

@@ -95,16 +95,15 @@ impl Gates {
         if lost.is_some_and(|at| at.elapsed() >= AFTER_LOSS) {
             *lost = None;
         }
-        let words = if lost.is_some() {
-            Some("a firewall that follows the port was lost")
+        if lost.is_some() {
+            let words = "a firewall that follows the port was lost";
+            self.kernel.hinder_at_once(Obstacle::Gate, words);
         } else if self.hub.gate_summary().behind > 0 {
-            Some("a firewall that follows the port has not confirmed it")
+            // So it is at each change of the port. A gate that misses it is logged by the hub.
+            let words = "a firewall that follows the port has not confirmed it";
+            self.kernel.suspend(Obstacle::Gate, words);
         } else {
-            None
-        };
-        match words {
-            Some(words) => self.kernel.hinder_at_once(Obstacle::Gate, words),
-            None => self.kernel.clear(Obstacle::Gate),
+            self.kernel.clear(Obstacle::Gate);
         }
         drop(lost);
         self.changed.notify_one();

@@ -1,7 +1,7 @@
 //! The rules of the host and the path in the kernel, which bypasses them: nothing slips past a rule.
 //!
 //! ```text
-//!                      ┌── a transaction of nftables, a change of IPsec's policies
+//!                      ┌── a transaction of nftables, a change of IPsec's policies, of a link, an IPv4 route or rule
 //!                      v
 //!   hear (a thread) ── all proofs void, within a millisecond ──> the next packet asks the stack
 //!        │                                                        if it may judge single packets: the path is closed
@@ -10,7 +10,8 @@
 //! ```
 //!
 //! An examination begins at once, or a second after the last one at the earliest, so a ruleset that changes all the time
-//! costs little. A renewal of the firewall agent is no change.
+//! costs little. A renewal of the firewall agent is no change. A route judges flows, so it is no reason to examine anything;
+//! those of a router may change all the time, and void the proofs once a second.
 
 mod pace;
 
@@ -25,7 +26,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::{Errno, read, write};
 use teredo_nft::{Datagrams, Netlink, NftError, RulesetChange, Transactions};
 use teredo_tunnel::kernel::{KernelPath, Obstacle};
-use teredo_tunnel::net::{IpsecPolicies, legacy_rules};
+use teredo_tunnel::net::{IpsecPolicies, RoutingChanges, legacy_rules};
 
 use pace::Pace;
 
@@ -35,6 +36,9 @@ const LARGEST: usize = 16 << 20;
 
 /// How often the tables of iptables-legacy are looked for. Nothing announces their changes.
 const LEGACY: Duration = Duration::from_secs(2);
+
+/// How long the proofs stand at least after a change of the routing has voided them.
+const ROUTING: Duration = Duration::from_secs(1);
 
 const UNKNOWN: &str = "the rules of this host are not known yet";
 const CHANGED: &str = "the rules of this host have changed, and are being examined";
@@ -66,8 +70,8 @@ impl RulesWatch {
     /// Without CAP_NET_ADMIN the path stays closed.
     #[must_use]
     pub fn start(path: &KernelPath, datagrams: Datagrams) -> Self {
-        path.hinder(Obstacle::Rules, UNKNOWN);
-        path.hinder(Obstacle::Ipsec, UNKNOWN);
+        path.suspend(Obstacle::Rules, UNKNOWN);
+        path.suspend(Obstacle::Ipsec, UNKNOWN);
         let started = Watch::start(path.clone(), datagrams);
         if let Err(error) = &started {
             path.hinder(Obstacle::Rules, error.to_string());
@@ -93,7 +97,7 @@ impl Drop for RulesWatch {
             wake(&waker);
             let _ = thread.join();
         }
-        self.path.hinder(Obstacle::Rules, UNWATCHED);
+        self.path.suspend(Obstacle::Rules, UNWATCHED);
     }
 }
 
@@ -104,6 +108,8 @@ enum WatchError {
     Rules(#[from] NftError),
     #[error("IPsec policies cannot be heard: {0}")]
     Policies(io::Error),
+    #[error("changes of routes cannot be heard: {0}")]
+    Routing(io::Error),
     #[error("there is no thread for the rules of this host: {0}")]
     Thread(io::Error),
 }
@@ -128,6 +134,9 @@ struct Watch {
     datagrams: Datagrams,
     transactions: Transactions,
     policies: Option<IpsecPolicies>,
+    routing: RoutingChanges,
+    /// Changes of the routing are not taken before.
+    routing_at: Instant,
     waker: Arc<OwnedFd>,
     news: mpsc::Receiver<News>,
     examined: mpsc::Sender<News>,
@@ -152,6 +161,8 @@ impl Watch {
             // Before the first examination, so that no change is missed.
             transactions: Transactions::open()?,
             policies: IpsecPolicies::open().map_err(WatchError::Policies)?,
+            routing: RoutingChanges::open().map_err(WatchError::Routing)?,
+            routing_at: now,
             waker: Arc::clone(&waker),
             news,
             examined: examined.clone(),
@@ -198,8 +209,10 @@ impl Watch {
     /// Waits until there is something to do.
     fn wait(&self) -> io::Result<()> {
         let now = Instant::now();
-        let until = self.pace.due().unwrap_or(self.legacy_at);
-        let left = until.min(self.legacy_at).saturating_duration_since(now);
+        let hears_routing = self.routing_at <= now;
+        let due = [self.pace.due(), (!hears_routing).then_some(self.routing_at)];
+        let until = due.into_iter().flatten().fold(self.legacy_at, Instant::min);
+        let left = until.saturating_duration_since(now);
         // Rounded up, or the thread would wake too early and turn in a circle.
         let timeout =
             Timespec::try_from(left + Duration::from_millis(1)).map_err(io::Error::other)?;
@@ -209,6 +222,9 @@ impl Watch {
         ];
         let policies = self.policies.as_ref();
         descriptors.extend(policies.map(|policies| PollFd::new(policies, PollFlags::IN)));
+        if hears_routing {
+            descriptors.push(PollFd::new(&self.routing, PollFlags::IN));
+        }
         match poll(&mut descriptors, Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
@@ -226,9 +242,14 @@ impl Watch {
             self.path.require_proof();
             if !self.policies_closed {
                 self.policies_closed = true;
-                self.path.hinder_at_once(Obstacle::Ipsec, POLICIES_CHANGED);
+                self.path.suspend(Obstacle::Ipsec, POLICIES_CHANGED);
             }
             self.pace.changed();
+        }
+        let now = Instant::now();
+        if self.routing_at <= now && self.routing.changed()? {
+            self.path.require_proof();
+            self.routing_at = now + ROUTING;
         }
         let _ = read(&self.waker, &mut [0; 8]);
         while let Ok(news) = self.news.try_recv() {
@@ -255,7 +276,7 @@ impl Watch {
     fn doubt(&mut self) {
         if !self.rules_closed {
             self.rules_closed = true;
-            self.path.hinder_at_once(Obstacle::Rules, CHANGED);
+            self.path.suspend(Obstacle::Rules, CHANGED);
         }
     }
 

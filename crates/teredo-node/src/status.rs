@@ -83,7 +83,7 @@ pub(crate) fn set_traffic(
 ) {
     status.counters = traffic(counters);
     kernel.add_to(&mut status.counters);
-    status.data_path = kernel.describe(counters.tun_rx_packets + counters.tun_tx_packets);
+    status.data_path = kernel.describe(counters.carried_packets);
     let counters = counters.iter();
     status
         .data_path

@@ -213,6 +213,24 @@ fn packets_of_a_known_peer_pass_in_the_kernel() {
     assert!(known.counters.tx_packets >= 200, "{known:?}");
 }
 
+/// Nobody carries a packet that is dropped: one to a native host that no relay serves, and what the host itself sends.
+#[test]
+fn packets_that_are_dropped_are_not_carried() {
+    let (_internet, _server, [(near, _), (_far, peer)]) = two_clients();
+    let host = &near.place.host;
+    warm_up(&near, host, peer);
+    let packets = |status: &Status| status.data_path.packets;
+    let before = near.status();
+    let taken = |status: &Status| status.data_path.counters["tun_rx_packets"];
+    for _ in 0..5 {
+        let answers = ping(host, NATIVE, 1, Duration::from_millis(50)).unwrap();
+        assert!(answers.order.is_empty(), "{answers:?}");
+    }
+    let after = near.status();
+    assert!(taken(&after) >= taken(&before) + 5, "{after:?}");
+    assert_eq!(packets(&after), packets(&before));
+}
+
 /// A relay's packets pass in the kernel between its clients and native hosts, and its counters have them.
 #[test]
 fn packets_through_a_relay_pass_in_the_kernel() {

@@ -13,6 +13,7 @@
 
 mod error;
 mod lane;
+mod obstacles;
 mod probe;
 mod ways;
 
@@ -33,6 +34,7 @@ pub use error::KernelError;
 pub use teredo_bpf::{Outcome, Outcomes};
 
 pub(crate) use lane::{Endpoint, KernelLane, Share};
+use obstacles::Obstacles;
 
 /// The most interfaces to the IPv4 Internet that the programs are attached to.
 const MOST_UNDERLAYS: usize = 16;
@@ -109,8 +111,7 @@ struct State {
     underlays: BTreeMap<u32, Option<Underlay>>,
     /// The native networks of a relay.
     natives: Vec<(Ipv6Addr, u8, bool)>,
-    /// Each with its words.
-    obstacles: BTreeMap<Obstacle, String>,
+    obstacles: Obstacles,
     since: SystemTime,
     /// How often the path was opened.
     openings: u64,
@@ -149,7 +150,7 @@ impl KernelPath {
             overlay,
             underlays: BTreeMap::new(),
             natives: Vec::new(),
-            obstacles: no_port(),
+            obstacles: Obstacles::without_a_port(),
             since: SystemTime::now(),
             openings: 0,
             over: 0,
@@ -171,14 +172,14 @@ impl KernelPath {
         }
         // What stood in that node's way may not stand in this one's, which finds out by itself.
         state.shut();
-        state.obstacles = no_port();
+        state.obstacles.forget_all();
         state.path.remove_all(|_| true)?;
         state.serve(&[])?;
         Ok(())
     }
 
     /// Closes the path, and waits until nothing leaves by it any more, up to some 20 ms. `words` complete "user space
-    /// carries the packets:".
+    /// carries the packets:", and are in the log, too, except those of [`Obstacle::Port`] and [`Obstacle::Interface`].
     pub fn hinder(&self, obstacle: Obstacle, words: impl Into<String>) {
         let mut state = self.state();
         state.hinder(obstacle, words.into());
@@ -196,6 +197,14 @@ impl KernelPath {
     /// Closes the path in a microsecond. A packet that is on its way by then may still leave.
     pub fn hinder_at_once(&self, obstacle: Obstacle, words: impl Into<String>) {
         self.state().hinder(obstacle, words.into());
+    }
+
+    /// The same for an obstacle that goes by itself, or is said elsewhere: the log has nothing of it.
+    pub fn suspend(&self, obstacle: Obstacle, words: impl Into<String>) {
+        let mut state = self.state();
+        let was_open = state.obstacles.is_empty();
+        state.obstacles.suspend(obstacle, words.into());
+        state.close_from(was_open);
     }
 
     /// Opens the path if this was the last obstacle.
@@ -217,7 +226,7 @@ impl KernelPath {
         KernelStatus {
             open: state.obstacles.is_empty(),
             since: state.since,
-            reason: state.obstacles.values().next().cloned(),
+            reason: state.obstacles.first().map(str::to_owned),
             outcomes: state.path.outcomes().unwrap_or_default(),
         }
     }
@@ -250,6 +259,18 @@ impl KernelPath {
             Err(error) => {
                 tracing::warn!(%error, "the path in the kernel is not taken for a peer");
                 state.remove(peer);
+            }
+        }
+    }
+
+    /// After a refusal, an entry may be in the map that ought to be gone: none is left, or the path stays closed. Other lanes'
+    /// peers go by user space until they are offered again.
+    fn try_again(&self) {
+        let mut state = self.state();
+        if state.obstacles.has(Obstacle::Refused) {
+            match state.path.remove_all(|_| true) {
+                Ok(()) => state.clear(Obstacle::Refused),
+                Err(error) => state.hinder(Obstacle::Refused, error.to_string()),
             }
         }
     }
@@ -323,6 +344,12 @@ impl State {
     fn hinder(&mut self, obstacle: Obstacle, words: String) {
         let was_open = self.obstacles.is_empty();
         self.obstacles.insert(obstacle, words);
+        self.close_from(was_open);
+        self.obstacles.tell();
+    }
+
+    /// Closes the path if it was open.
+    fn close_from(&mut self, was_open: bool) {
         if was_open {
             self.since = SystemTime::now();
             self.shut();
@@ -336,13 +363,14 @@ impl State {
     }
 
     fn clear(&mut self, obstacle: Obstacle) {
-        if self.obstacles.remove(&obstacle).is_some() && self.obstacles.is_empty() {
+        if self.obstacles.remove(obstacle) && self.obstacles.is_empty() {
             self.since = SystemTime::now();
             self.openings += 1;
             if let Err(error) = self.path.open() {
                 self.obstacles.insert(Obstacle::Refused, error.to_string());
             }
         }
+        self.obstacles.tell();
     }
 
     /// An entry that stays would be used: without its removal there is no path.
@@ -370,8 +398,9 @@ impl State {
                 Some(Underlay { is_virtual })
             }
             Err(error) => {
-                tracing::info!(%error, interface = %name, "user space carries the packets of this interface");
-                if !self.underlays.values().any(Option::is_some) {
+                if self.underlays.values().any(Option::is_some) {
+                    tracing::info!(%error, interface = %name, "user space carries the packets of this interface");
+                } else {
                     self.hinder(Obstacle::Underlay, error.to_string());
                 }
                 None
@@ -381,13 +410,27 @@ impl State {
         underlay
     }
 
-    /// At no moment is more carried than before or after.
     fn serve(&mut self, natives: &[(Ipv6Addr, u8, bool)]) -> Result<(), PathError> {
         if self.natives == natives {
             return Ok(());
         }
-        let before = std::mem::take(&mut self.natives);
-        for &(network, prefix, carried) in &before {
+        let mut before = std::mem::take(&mut self.natives);
+        let replaced = self.replace(&before, natives);
+        self.natives = natives.to_vec();
+        if replaced.is_err() {
+            // Any of them may be in the map.
+            self.natives.append(&mut before);
+        }
+        replaced
+    }
+
+    /// At no moment is more carried than before or after.
+    fn replace(
+        &mut self,
+        before: &[(Ipv6Addr, u8, bool)],
+        natives: &[(Ipv6Addr, u8, bool)],
+    ) -> Result<(), PathError> {
+        for &(network, prefix, carried) in before {
             if carried && !natives.contains(&(network, prefix, carried)) {
                 self.path.unserve(network, prefix)?;
             }
@@ -399,20 +442,14 @@ impl State {
                 }
             }
         }
-        for &(network, prefix, carried) in &before {
+        for &(network, prefix, carried) in before {
             let stays = |new: &(Ipv6Addr, u8, bool)| (new.0, new.1) == (network, prefix);
             if !carried && !natives.iter().any(stays) {
                 self.path.unserve(network, prefix)?;
             }
         }
-        self.natives = natives.to_vec();
         Ok(())
     }
-}
-
-/// The obstacles of a path that nobody has opened yet.
-fn no_port() -> BTreeMap<Obstacle, String> {
-    BTreeMap::from([(Obstacle::Port, "there is no settled port".to_owned())])
 }
 
 impl fmt::Debug for KernelPath {

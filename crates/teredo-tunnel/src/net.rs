@@ -8,6 +8,7 @@ mod iptables;
 mod monitor;
 mod path_mtu;
 mod route;
+mod routing_changes;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -23,6 +24,7 @@ pub use ipsec::{IpsecPolicies, IpsecPolicy};
 pub use iptables::legacy_rules;
 pub use monitor::{Attached, NativeIpv6, NetworkChange, NetworkMonitor};
 pub use path_mtu::path_limit;
+pub use routing_changes::RoutingChanges;
 
 pub(crate) use route::{Outgoing, RouteLookup};
 

@@ -207,4 +207,6 @@ pub struct Transmit {
     pub ttl: Option<u8>,
     /// How many bytes were appended to the buffer.
     pub len: usize,
+    /// Whether it is a packet of the host that waited for its peer, and not one that the state machine wrote.
+    pub waited: bool,
 }

@@ -14,6 +14,7 @@ struct Item {
     destination: Destination,
     ttl: Option<u8>,
     bytes: Vec<u8>,
+    waited: bool,
 }
 
 impl Outbox {
@@ -62,12 +63,17 @@ impl Outbox {
 
     /// Queues a packet that waited for its peer.
     pub(crate) fn release(&mut self, to: SocketAddrV4, packet: Vec<u8>) {
-        self.push(Destination::Udp(to), None, packet);
+        self.release_from(None, to, packet);
     }
 
     /// Queues a packet that waited for its peer, from a random port or from the service port.
     pub(crate) fn release_from(&mut self, port: Option<u16>, to: SocketAddrV4, packet: Vec<u8>) {
-        self.push(destination(port, to), None, packet);
+        self.0.push_back(Item {
+            destination: destination(port, to),
+            ttl: None,
+            bytes: packet,
+            waited: true,
+        });
     }
 
     /// Discards all items; called when the service port or its address is gone.
@@ -80,12 +86,14 @@ impl Outbox {
             destination,
             ttl,
             bytes,
+            waited,
         } = self.0.pop_front()?;
         buf.extend_from_slice(&bytes);
         Some(Transmit {
             destination,
             ttl,
             len: bytes.len(),
+            waited,
         })
     }
 
@@ -94,6 +102,7 @@ impl Outbox {
             destination,
             ttl,
             bytes,
+            waited: false,
         });
     }
 }

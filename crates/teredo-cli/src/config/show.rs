@@ -1,5 +1,6 @@
-//! `teredo config show`: each setting, and the file and line that set it.
+//! `teredo config show`: each setting, and the file and line, or the variable of the environment, that set it.
 
+mod environment;
 mod rows;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::args::{DEFAULT_CONFIG, Role};
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, narrate};
 use crate::text::plain;
+use environment::Environment;
 use rows::rows;
 
 /// Wider values stand out of their column.
@@ -32,13 +34,15 @@ pub(super) fn run(
         Some(role) => vec![role],
         None => Role::value_variants().to_vec(),
     };
-    let sections = roles.into_iter().map(|role| Section {
-        name: name(role),
-        rows: rows(role, &config),
-    });
+    let section = |role| {
+        let name = name(role);
+        let rows = rows(role, &config, &Environment::of(name)?);
+        Ok::<_, Failure>(Section { name, rows })
+    };
+    let sections: Result<_, _> = roles.into_iter().map(section).collect();
     let shown = Shown {
         files: layers.files,
-        sections: sections.collect(),
+        sections: sections?,
     };
     if json {
         output.json(&shown)?;
@@ -82,7 +86,7 @@ struct Row {
     value: Value,
     /// The meaning of null.
     none: &'static str,
-    /// `default`, or `FILE:LINE`.
+    /// `default`, `FILE:LINE`, or the name of a variable of the environment.
     source: String,
 }
 

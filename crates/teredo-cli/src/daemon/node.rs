@@ -139,9 +139,22 @@ pub(crate) fn start_failure(
 
 /// The operator wants the path in the kernel, which cannot be had.
 pub(crate) fn no_kernel_path(error: KernelError) -> Failure {
+    no_kernel(
+        error,
+        "with --data-path auto, user space carries the packets",
+    )
+}
+
+/// The same with the way out.
+pub(crate) fn no_kernel(error: KernelError, way_out: &str) -> Failure {
+    // The error may name the privileges itself.
+    let needs = match error.lacks_privilege() {
+        true => "",
+        false => "it takes Linux 6.6, CAP_BPF and CAP_NET_ADMIN; ",
+    };
     Failure::new(Exit::Failed, "cannot have the path in the kernel")
         .because(error)
-        .hint("it takes Linux 6.6, CAP_BPF and CAP_NET_ADMIN; with --data-path auto, user space carries the packets")
+        .hint(format!("{needs}{way_out}"))
 }
 
 /// A node that has ended by itself.

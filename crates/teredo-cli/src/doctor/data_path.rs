@@ -5,6 +5,7 @@ use teredo_notify::types::{Carrier, Role, Status};
 use super::check::{Check, advice_line, id};
 use super::seen::Seen;
 use super::shell::{quote, write};
+use crate::status::carrier;
 
 /// The first Linux that has all that the programs use.
 const LINUX: (u32, u32) = (6, 6);
@@ -54,11 +55,10 @@ pub(super) fn judge(seen: &Seen) -> Check {
 fn in_use(seen: &Seen, status: &Status, work: &str) -> Check {
     let id = id::PATH_KERNEL;
     let path = &status.data_path;
-    let since = path.since.as_deref();
-    let since = since.map_or_else(String::new, |since| format!(" since {since}"));
+    let lasted = carrier::lasted(path, seen.host.now).unwrap_or_default();
     let packets = path.packets;
     let what = format!(
-        "the kernel {work}{since}: {} packets, and user space {}",
+        "the kernel {work}{lasted}: {} packets, and user space {}",
         packets.kernel, packets.user
     );
     match seen.host.jit {

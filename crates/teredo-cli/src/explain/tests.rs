@@ -191,6 +191,28 @@ fn names(value: &serde_json::Value) -> Vec<String> {
     }
 }
 
+/// As the status and the metrics name them.
+#[test]
+fn every_outcome_of_the_path_in_the_kernel_is_explained() {
+    use teredo_tunnel::kernel::Outcome;
+
+    for outcome in Outcome::ALL {
+        assert_explained(
+            &format!("kernel_{outcome}"),
+            "(a word of 'teredo status': data_path)",
+        );
+    }
+}
+
+/// The name of a family and those of its samples.
+#[test]
+fn every_metric_is_explained() {
+    for (name, _) in metrics::names() {
+        assert_explained(&name, "(a metric)");
+    }
+    assert_explained("teredo_data_path_total", "Every counter of the data path.");
+}
+
 /// The labels of the text, as a client, a relay and a server print them, and the columns of the peers.
 #[test]
 fn every_label_of_the_status_is_explained() {

@@ -1,15 +1,17 @@
 //! The words that the commands print, in text and JSON, each with its meaning and the next step.
 
 mod fields;
+mod kernel;
 mod lab;
 mod probe;
 mod settings;
 mod trace;
 
 /// Every word, by the command or file that has it.
-pub(super) const SOURCES: [(&str, &[Word]); 6] = [
+pub(super) const SOURCES: [(&str, &[Word]); 7] = [
     ("'teredo status'", WORDS),
     ("'teredo status'", fields::WORDS),
+    ("'teredo status'", kernel::WORDS),
     ("'teredo probe'", probe::WORDS),
     ("'teredo trace'", trace::WORDS),
     ("'teredo lab'", lab::WORDS),

@@ -21,6 +21,20 @@ pub(super) struct Metric {
     pub(super) help: &'static str,
 }
 
+impl Metric {
+    /// The name as it stands in the text.
+    pub(super) fn full_name(&self) -> String {
+        let unit = self.unit.as_ref();
+        let unit = unit.map_or_else(String::new, |unit| format!("_{}", unit.as_str()));
+        let suffix = match self.kind {
+            MetricType::Counter => "_total",
+            MetricType::Info => "_info",
+            _ => "",
+        };
+        format!("{}{unit}{suffix}", self.name)
+    }
+}
+
 const ALL_ROLES: &[Role] = &[Client, Server, Relay, Firewall];
 const NODES_AND_SERVER: &[Role] = &[Client, Server, Relay];
 const NODES: &[Role] = &[Client, Relay];
@@ -45,7 +59,6 @@ macro_rules! catalogue {
         };)+
 
         /// All of them, in the order of the reference.
-        #[cfg(test)]
         pub(super) static ALL: &[&Metric] = &[$(&$name,)+];
     };
 }

@@ -5,9 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use prometheus_client::metrics::MetricType;
-
-use super::catalogue::{ALL, Metric};
+use super::catalogue::ALL;
 use crate::args::Role;
 
 const HEAD: &str = "\
@@ -20,18 +18,6 @@ seconds, sizes in bytes, and all counts begin with the daemon.
 
 No label has an address, or anything that a peer chooses. A scrape is computed from one status.
 ";
-
-/// The name as it stands in the text.
-fn full_name(metric: &Metric) -> String {
-    let unit = metric.unit.as_ref();
-    let unit = unit.map_or_else(String::new, |unit| format!("_{}", unit.as_str()));
-    let suffix = match metric.kind {
-        MetricType::Counter => "_total",
-        MetricType::Info => "_info",
-        _ => "",
-    };
-    format!("{}{unit}{suffix}", metric.name)
-}
 
 fn roles(of: &[Role]) -> String {
     let names = of.iter().map(|role| match role {
@@ -47,7 +33,7 @@ fn page() -> String {
     let mut page = String::from(HEAD);
     for metric in ALL {
         let kind = metric.kind.as_str();
-        let (name, help) = (full_name(metric), metric.help);
+        let (name, help) = (metric.full_name(), metric.help);
         let of = roles(metric.of);
         // Writing to a `String` cannot fail.
         let _ = write!(
@@ -82,7 +68,7 @@ fn the_reference_is_up_to_date() {
 
 #[test]
 fn names_are_unlike_and_begin_alike() {
-    let mut names: Vec<_> = ALL.iter().map(|metric| full_name(metric)).collect();
+    let mut names: Vec<_> = ALL.iter().map(|metric| metric.full_name()).collect();
     assert!(names.iter().all(|name| name.starts_with("teredo_")));
     let all = names.len();
     names.sort();

@@ -12,7 +12,7 @@ pub(super) fn in_words(path: &DataPath, now: SystemTime) -> Option<String> {
     match (path.in_use, &path.reason) {
         (Carrier::Kernel, _) => Some(format!(
             "kernel{} ({} packets; user space {})",
-            since(path, now).unwrap_or_default(),
+            lasted(path, now).unwrap_or_default(),
             packets.kernel,
             packets.user
         )),
@@ -21,7 +21,8 @@ pub(super) fn in_words(path: &DataPath, now: SystemTime) -> Option<String> {
     }
 }
 
-fn since(path: &DataPath, now: SystemTime) -> Option<String> {
+/// How long the path has been in use: ` for 3m 0s`.
+pub(crate) fn lasted(path: &DataPath, now: SystemTime) -> Option<String> {
     let since = humantime::parse_rfc3339_weak(path.since.as_deref()?).ok()?;
     let lasted = now.duration_since(since).ok()?;
     Some(format!(" for {}", span(lasted)))

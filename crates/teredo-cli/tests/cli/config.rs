@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::program::{Ended, finish, run, teredo};
@@ -338,6 +338,42 @@ fn settings_are_shown_with_their_source() {
     assert!(!one.stdout.contains("[server]"), "{}", one.stdout);
     let json = run(&["config", "show", "--json", "relay", "--config", main]);
     assert!(!json.stdout.contains("\"client\""), "{}", json.stdout);
+}
+
+/// A daemon would take it from this environment, too, and not from the file.
+#[test]
+fn a_variable_of_the_environment_is_shown_as_the_source() {
+    let files = Files::new("[client]\ndata_path = 'kernel'\n[relay]\noffload = 'auto'\n");
+    let show = |variables: &[(&str, &str)]| {
+        let main = text(&files.main);
+        let mut command = teredo(&["config", "show", "--json", "--config", main]);
+        command
+            .env_remove("TEREDO_DATA_PATH")
+            .env_remove("TEREDO_OFFLOAD");
+        command.envs(variables.iter().copied());
+        finish(&mut command)
+    };
+    let json = |ended: &Ended| -> Value { serde_json::from_str(&ended.stdout).expect("JSON") };
+    let setting = |value: &str, source: &str| json!({ "value": value, "source": source });
+    let file = |line| format!("{}:{line}", files.main.display());
+    let shown = json(&show(&[]));
+    assert_eq!(shown["client"]["data_path"], setting("kernel", &file(2)));
+    assert_eq!(shown["server"]["data_path"], setting("auto", "default"));
+    let shown = json(&show(&[
+        ("TEREDO_DATA_PATH", "user"),
+        ("TEREDO_OFFLOAD", "off"),
+    ]));
+    for section in ["client", "server", "relay"] {
+        let expected = setting("user", "TEREDO_DATA_PATH");
+        assert_eq!(shown[section]["data_path"], expected, "{section}");
+    }
+    for section in ["client", "relay"] {
+        assert_eq!(shown[section]["offload"], setting("off", "TEREDO_OFFLOAD"));
+    }
+    // As the daemon says it.
+    let wrong = show(&[("TEREDO_DATA_PATH", "usr")]);
+    assert_eq!(wrong.code, 2, "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("'usr'"), "{}", wrong.stderr);
 }
 
 /// Debian's own files, and what a check says of their translations.

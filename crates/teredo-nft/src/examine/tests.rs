@@ -66,7 +66,7 @@ fn rules_that_judge_flows_are_no_obstacle() {
         "fib saddr . iif oif missing drop",
         "ip frag-off & 0x1fff != 0 drop",
         "ip option lsrr exists drop",
-        "ether saddr 02:00:00:00:00:01 drop",
+        "ether type ip drop",
         "meta skuid 0 drop",
         "meta mark set 7",
         "udp dport 40000 last accept",
@@ -115,6 +115,12 @@ fn rules_that_judge_packets_are_found() {
         ("meta time < \"2035-01-01\" drop", "meta time"),
         ("meta hour vmap { \"08:00\"-\"17:00\" : drop }", "meta hour"),
         ("meta cpu 0 drop", "meta cpu"),
+        ("ether saddr 02:00:00:00:00:01 drop", "ether saddr"),
+        ("ether daddr 02:00:00:00:00:01 drop", "ether daddr"),
+        (
+            "ether saddr . ip saddr { 02:00:00:00:00:01 . 192.0.2.1 } drop",
+            "ether saddr",
+        ),
         ("ip length > 1000 drop", "ip length"),
         ("ip ttl < 5 drop", "ip ttl"),
         ("ip id 0 drop", "ip id"),
@@ -214,6 +220,33 @@ fn each_hook_of_the_way_is_looked_at_and_no_other() {
     assert_eq!(found(|| nft::run(sleeps)), None);
 }
 
+/// A packet that the kernel carries belongs to no socket, and the samples do.
+#[test]
+fn at_the_egress_of_a_device_sockets_are_those_of_samples() {
+    let found_at = |hook: &str, rule: &str| {
+        let chain = format!("type filter hook {hook} device lo priority 0");
+        found(|| {
+            nft::run(&format!(
+                "table netdev t {{ chain c {{ {chain}; {rule} drop; }}; }}"
+            ));
+        })
+    };
+    for (rule, expression) in [
+        ("meta skuid 0", "meta skuid"),
+        ("meta skgid != 0", "meta skgid"),
+        ("meta cgroup 7", "meta cgroup"),
+    ] {
+        let found = found_at("egress", rule);
+        assert_eq!(found.as_deref(), Some(expression), "{rule}");
+    }
+    for rule in ["ip daddr 192.0.2.1", "meta mark 7", "udp sport 40000"] {
+        assert_eq!(found_at("egress", rule), None, "{rule}");
+    }
+    let before =
+        "table inet t { chain c { type filter hook output priority 0; meta skuid 0 drop; }; }";
+    assert_eq!(found(|| nft::run(before)), None);
+}
+
 /// One direction alone, for a caller that has no use for the other.
 #[test]
 fn a_direction_can_be_left_out() {
@@ -249,7 +282,6 @@ fn matches_of_iptables_are_known() {
         &["-A INPUT -m addrtype --dst-type BROADCAST -j DROP"],
         &["-A INPUT -p udp -m multiport --dports 53,40000 -j DROP"],
         &["-A INPUT -m iprange --src-range 192.0.2.1-192.0.2.9 -j DROP"],
-        &["-A INPUT -m mac --mac-source 02:00:00:00:00:01 -j DROP"],
         &["-A INPUT -m pkttype --pkt-type broadcast -j DROP"],
         &["-A OUTPUT -m owner --uid-owner 0 -j REJECT"],
         &["-t raw -A PREROUTING -m rpfilter --invert -j DROP"],
@@ -285,6 +317,10 @@ fn matches_of_iptables_are_known() {
         (
             "-A INPUT -m length --length 1000:2000 -j DROP",
             "length of iptables",
+        ),
+        (
+            "-A INPUT -m mac --mac-source 02:00:00:00:00:01 -j DROP",
+            "mac of iptables",
         ),
         ("-A INPUT -m ttl --ttl-lt 5 -j DROP", "ttl of iptables"),
         (

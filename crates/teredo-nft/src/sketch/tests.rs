@@ -1,8 +1,12 @@
 use super::*;
 
 fn sketch(expressions: &[Expression]) -> Option<Sketch> {
+    sketch_of(Direction::In, expressions)
+}
+
+fn sketch_of(direction: Direction, expressions: &[Expression]) -> Option<Sketch> {
     let datagrams = Datagrams::of(40000..=40000);
-    Sketch::new(expressions, Direction::In, &datagrams, &HashMap::new())
+    Sketch::new(expressions, direction, &datagrams, &HashMap::new())
 }
 
 fn other(name: &str) -> Expression {
@@ -60,4 +64,35 @@ fn the_order_of_judge_and_effect_counts() {
     assert_eq!(behind.judged, None);
     let before = sketch(&[other("limit"), mark]).unwrap();
     assert!(before.judged.is_some());
+}
+
+/// `ct state invalid drop`: no packet of a flow that goes on, but at the egress of a device those without a connection. Linux
+/// refuses such a rule there, so far.
+#[test]
+fn at_an_egress_the_state_is_that_of_samples() {
+    let rule = [
+        Expression::Load {
+            field: Field::Ct(CtKey::State),
+            register: 0,
+        },
+        Expression::Mask {
+            from: 0,
+            to: 0,
+            mask: 1_u32.to_ne_bytes().to_vec(),
+            xor: vec![0; 4],
+        },
+        Expression::Compare {
+            register: 0,
+            operator: Operator::NotEqual,
+            value: vec![0; 4],
+        },
+        Expression::Verdict(Verdict::Drop),
+    ];
+    assert_eq!(sketch_of(Direction::In, &rule), None);
+    assert_eq!(sketch_of(Direction::Out, &rule), None);
+    let judged = sketch_of(Direction::Egress, &rule).unwrap().judged;
+    assert_eq!(judged.map(|(judge, _)| judge).as_deref(), Some("ct state"));
+    let other = [other("ct zone"), Expression::Verdict(Verdict::Drop)];
+    let judged = sketch_of(Direction::Egress, &other).unwrap().judged;
+    assert_eq!(judged.map(|(judge, _)| judge).as_deref(), Some("ct zone"));
 }

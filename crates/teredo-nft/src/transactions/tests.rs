@@ -43,6 +43,10 @@ fn each_kind_of_change_is_heard() {
         ("insert rule inet t c counter", Plain),
         ("add rule inet t c limit rate 1/second drop", Doubtful),
         ("add rule inet t c ip ttl 1 drop", Doubtful),
+        (
+            "add rule inet t c ether saddr 02:00:00:00:00:01 drop",
+            Doubtful,
+        ),
         ("add rule inet t c jump far", Doubtful),
         ("add rule inet t c udp dport vmap @m", Doubtful),
         ("add element inet t s { 1, 2 timeout 10s }", Plain),
@@ -53,6 +57,12 @@ fn each_kind_of_change_is_heard() {
         ("flush chain inet t c", Plain),
         ("add table inet t { flags dormant ; }", Doubtful),
         ("delete table inet t", Plain),
+        (
+            "add table netdev t ; add chain netdev t c { type filter hook egress device lo priority 0 ; }",
+            Doubtful,
+        ),
+        ("add rule netdev t c ip daddr 192.0.2.1 drop", Plain),
+        ("add rule netdev t c meta skuid 0 drop", Doubtful),
     ]);
 }
 

@@ -9,6 +9,7 @@ use teredo_bpf::{PathError, ProbeError};
 pub struct KernelError {
     reason: String,
     log: Option<String>,
+    lacks_privilege: bool,
 }
 
 impl KernelError {
@@ -17,7 +18,14 @@ impl KernelError {
         Self {
             reason: format!("the path cannot be probed: {error}"),
             log: None,
+            lacks_privilege: false,
         }
+    }
+
+    /// Whether a privilege is missing, which the words name.
+    #[must_use]
+    pub fn lacks_privilege(&self) -> bool {
+        self.lacks_privilege
     }
 
     /// The kernel's whole account of a program that it refuses, in many lines.
@@ -46,10 +54,12 @@ impl From<PathError> for KernelError {
             } => Self {
                 reason: format!("the kernel refuses the program `{program}`: {error}"),
                 log: Some(log),
+                lacks_privilege: false,
             },
             error => Self {
                 reason: error.to_string(),
                 log: None,
+                lacks_privilege: matches!(error, PathError::NotPermitted),
             },
         }
     }
@@ -57,7 +67,11 @@ impl From<PathError> for KernelError {
 
 impl From<String> for KernelError {
     fn from(reason: String) -> Self {
-        Self { reason, log: None }
+        Self {
+            reason,
+            log: None,
+            lacks_privilege: false,
+        }
     }
 }
 
@@ -68,6 +82,7 @@ impl From<ProbeError> for KernelError {
             error => Self {
                 reason: format!("a probe of the path failed: {error}"),
                 log: None,
+                lacks_privilege: false,
             },
         }
     }

@@ -11,6 +11,7 @@ use teredo::wire::MTU;
 use teredo::{Client, Instant, Node, PathChange, PeerPath, Relay};
 use teredo_bpf::{Entry, Side, Traffic};
 
+use super::obstacles::NO_PORT;
 use super::ways::Ways;
 use super::{KernelPath, Obstacle};
 use crate::clock;
@@ -128,7 +129,7 @@ impl KernelLane {
     pub(crate) fn open(&mut self, node: &mut impl Endpoint, socket: &ServiceSocket) {
         self.local = Some(socket.local());
         self.ttl = sockopt::ip_ttl(socket).map_or(self.ttl, |ttl| ttl as u8);
-        self.path.clear(Obstacle::Refused);
+        self.path.try_again();
         self.path.watch(socket);
         self.renew(node);
         if self.share.index == 0 {
@@ -139,7 +140,7 @@ impl KernelLane {
     /// The port is about to change: nothing leaves by the path any more.
     pub(crate) fn close(&mut self) {
         if self.local.take().is_some() {
-            self.path.hinder(Obstacle::Port, "there is no settled port");
+            self.path.hinder(Obstacle::Port, NO_PORT);
             self.withdraw_all();
         }
     }

@@ -1,5 +1,16 @@
+use std::net::Ipv4Addr;
+use std::thread;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
+use teredo::{Client, ClientConfig};
+
 use super::*;
+use crate::clock;
 use crate::netns::isolated;
+use crate::udp::ServiceSocket;
 
 /// The probe has a namespace of its own, and leaves nothing there or here.
 #[test]
@@ -61,9 +72,61 @@ fn a_path_that_is_taken_over_is_as_new() {
         let state = path.state();
         assert_eq!(state.overlay, tun.index());
         assert_eq!(state.natives, []);
-        assert_eq!(Vec::from_iter(state.obstacles.keys()), [&Obstacle::Port]);
+        assert_eq!(state.obstacles.first(), Some("there is no settled port"));
+        assert!(!state.obstacles.has(Obstacle::Gate));
         drop(state);
         // As it is.
         path.take_over(&tun).unwrap();
+    });
+}
+
+/// From here on, this thread can remove nothing from a map, and list none.
+fn deny_removals() {
+    const DELETE_ELEM: u64 = 3;
+    const GET_NEXT_KEY: u64 = 4;
+    let rule = |command| {
+        let (length, equal) = (SeccompCmpArgLen::Dword, SeccompCmpOp::Eq);
+        let condition = SeccompCondition::new(0, length, equal, command).unwrap();
+        SeccompRule::new(vec![condition]).unwrap()
+    };
+    let filter = SeccompFilter::new(
+        [(libc::SYS_bpf, vec![rule(DELETE_ELEM), rule(GET_NEXT_KEY)])].into(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::EPERM.unsigned_abs()),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    let program: BpfProgram = filter.unwrap().try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+}
+
+/// An entry that could not be removed would be used from the next port on.
+#[test]
+fn a_refusal_lasts_until_the_entries_are_gone() {
+    isolated(|| {
+        let tun = Tun::open(None).unwrap();
+        let path = KernelPath::prepare(16, &tun).unwrap();
+        let network = ("2000::".parse::<Ipv6Addr>().unwrap(), 3, true);
+        path.serve(&[network]);
+        let open = || {
+            let mut lane = KernelLane::new(path.clone(), Share::ALL, 0);
+            let mut client = Client::new(ClientConfig::default(), [7; 32], clock::now());
+            let socket = ServiceSocket::bind(Ipv4Addr::LOCALHOST, 0).unwrap();
+            lane.open(&mut client, &socket);
+        };
+        let denied = || {
+            deny_removals();
+            path.serve(&[]);
+            open();
+        };
+        thread::scope(|scope| scope.spawn(denied).join().unwrap());
+        let status = path.status();
+        assert!(!status.open, "{status:?}");
+        // The network may still be in the map, so the next call removes it.
+        assert_eq!(path.state().natives, [network]);
+        open();
+        assert!(path.status().open);
+        path.serve(&[]);
+        assert!(path.status().open);
+        assert_eq!(path.state().natives, []);
     });
 }

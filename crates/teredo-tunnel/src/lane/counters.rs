@@ -67,6 +67,8 @@ counters! {
         tun_tx_packets,
         /// System calls that delivered packets: one for each super-packet.
         tun_tx_calls,
+        /// Packets carried between the host and peers, both ways: without those that were dropped, and without the node's own.
+        carried_packets,
         /// ICMP errors about datagrams from the service port.
         icmp_errors,
         /// Changes of the port that a gating subscriber did not settle in time.

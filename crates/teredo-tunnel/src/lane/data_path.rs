@@ -94,7 +94,7 @@ struct Deliveries {
 }
 
 impl Outgoing {
-    /// `from` is [`SERVICE`] or a random port.
+    /// Takes a datagram; returns whether it is to leave. `from` is [`SERVICE`] or a random port.
     fn push(
         &mut self,
         from: u16,
@@ -102,22 +102,30 @@ impl Outgoing {
         arena: Arena,
         range: Range<usize>,
         ttl: Option<u8>,
-    ) {
-        if !self.open {
-            self.not_ready += 1;
-            return;
-        }
-        if !self.batch.push_from(from, to, arena, range, ttl) {
-            self.full += 1;
-        }
+    ) -> bool {
+        let taken = self.open && self.batch.push_from(from, to, arena, range, ttl);
+        self.count_refused(taken);
+        taken
     }
 
     /// The same without a UDP checksum.
-    fn push_bare(&mut self, from: u16, to: SocketAddrV4, arena: Arena, range: Range<usize>) {
-        if !self.open {
-            self.not_ready += 1;
-        } else if !self.batch.push_bare(from, to, arena, range) {
-            self.full += 1;
+    fn push_bare(
+        &mut self,
+        from: u16,
+        to: SocketAddrV4,
+        arena: Arena,
+        range: Range<usize>,
+    ) -> bool {
+        let taken = self.open && self.batch.push_bare(from, to, arena, range);
+        self.count_refused(taken);
+        taken
+    }
+
+    fn count_refused(&mut self, taken: bool) {
+        match (taken, self.open) {
+            (true, _) => {}
+            (false, true) => self.full += 1,
+            (false, false) => self.not_ready += 1,
         }
     }
 
@@ -307,6 +315,7 @@ impl<N: Endpoint> DataPath<N> {
                 &mut self.outgoing,
                 &mut self.deliveries,
                 &mut self.kernel,
+                &mut self.counters,
             );
         }
         Ok(self.deliver())
@@ -324,6 +333,7 @@ impl<N: Endpoint> DataPath<N> {
                         &mut self.outgoing,
                         &mut self.deliveries,
                         &mut self.kernel,
+                        &mut self.counters,
                     );
                 }
                 Some(Entry::Other) => {}
@@ -370,18 +380,21 @@ impl<N: Endpoint> DataPath<N> {
                     // and no packet is longer than the first.
                     let outgoing = &mut self.outgoing;
                     let is_bare = |bare: &mut BareDatagrams| bare.is_due(now, to);
-                    if self.bare.as_mut().is_some_and(is_bare) {
-                        outgoing.push_bare(from, to, Arena::Packets, packet.clone());
+                    let first = if self.bare.as_mut().is_some_and(is_bare) {
+                        outgoing.push_bare(from, to, Arena::Packets, packet.clone())
                     } else {
-                        outgoing.push(from, to, Arena::Packets, packet.clone(), None);
-                    }
+                        outgoing.push(from, to, Arena::Packets, packet.clone(), None)
+                    };
+                    let mut carried = u64::from(first);
                     let (mut further, mut bytes) = (0, 0);
                     for packet in packets.by_ref() {
                         further += 1;
                         bytes += packet.len() as u64;
-                        outgoing.push(from, to, Arena::Packets, packet.clone(), None);
+                        let taken = outgoing.push(from, to, Arena::Packets, packet.clone(), None);
+                        carried += u64::from(taken);
                     }
                     self.counters.tun_rx_packets += further;
+                    self.counters.carried_packets += carried;
                     self.node.count_sent(further, bytes);
                 }
                 // After each, so that what was queued before it leaves before it.
@@ -390,6 +403,7 @@ impl<N: Endpoint> DataPath<N> {
                     &mut self.outgoing,
                     &mut self.deliveries,
                     &mut self.kernel,
+                    &mut self.counters,
                 );
             }
         }
@@ -403,6 +417,7 @@ impl<N: Endpoint> DataPath<N> {
             &mut self.outgoing,
             &mut self.deliveries,
             &mut self.kernel,
+            &mut self.counters,
         );
         self.deliver()
     }
@@ -522,7 +537,10 @@ impl<N: Endpoint> DataPath<N> {
             let mut write = |packet: &[u8]| {
                 self.counters.tun_tx_calls += 1;
                 match self.tun.write(packet) {
-                    Ok(()) => self.counters.tun_tx_packets += 1,
+                    Ok(()) => {
+                        self.counters.tun_tx_packets += 1;
+                        self.counters.carried_packets += 1;
+                    }
                     Err(error) => {
                         self.node.count_drop(DropReason::HostRefused, 1);
                         failure = Some(error);
@@ -576,6 +594,7 @@ impl DataPath<Client> {
                 &mut self.outgoing,
                 &mut self.deliveries,
                 &mut self.kernel,
+                &mut self.counters,
             );
         }
         Ok(self.deliver())
@@ -636,6 +655,7 @@ fn write_whole(
     match tun.write_super(packet) {
         Ok(()) => {
             counters.tun_tx_packets += packet.count() as u64;
+            counters.carried_packets += packet.count() as u64;
             if pause.end() {
                 tracing::info!("the kernel takes super-packets of {kind} again");
             }
@@ -661,6 +681,7 @@ fn drain(
     outgoing: &mut Outgoing,
     deliveries: &mut Deliveries,
     kernel: &mut Option<Box<KernelLane>>,
+    counters: &mut Counters,
 ) {
     if let Some(kernel) = kernel {
         kernel.drain(node);
@@ -671,6 +692,7 @@ fn drain(
             return;
         };
         let range = start..start + transmit.len;
+        let mut taken = false;
         match transmit.destination {
             _ if range.end > MAX_ANSWERS => outgoing.discard_answer(start),
             Destination::Host => deliveries.own.push(range),
@@ -681,15 +703,16 @@ fn drain(
                 outgoing.secondary.push((to, bytes));
             }
             Destination::Udp(to) if outgoing.open => {
-                outgoing.push(SERVICE, to, Arena::Answers, range, transmit.ttl);
+                taken = outgoing.push(SERVICE, to, Arena::Answers, range, transmit.ttl);
             }
             Destination::Random { port, to } if outgoing.open => {
-                outgoing.push(port, to, Arena::Answers, range, transmit.ttl);
+                taken = outgoing.push(port, to, Arena::Answers, range, transmit.ttl);
             }
             Destination::Udp(_) | Destination::Secondary(_) | Destination::Random { .. } => {
                 outgoing.discard_answer(start);
             }
         }
+        counters.carried_packets += u64::from(taken && transmit.waited);
     }
 }
 

@@ -14,14 +14,14 @@ use teredo::server::Rate;
 use teredo_firewall::Target;
 use teredo_tunnel::offload::Offload;
 
-use super::Row;
-use crate::args::{ClientArgs, FirewallArgs, RelayArgs, Role, ServerArgs};
+use super::{Environment, Row};
+use crate::args::Role;
 use crate::config::{Config, Pair, Places};
 use crate::settings::{
     ClientSettings, FirewallSettings, RelaySettings, ServerSettings, ServerSocket, next_address,
 };
 
-/// The source of a value that no file sets.
+/// The source of a value that neither a file nor the environment sets.
 pub(super) const DEFAULT: &str = "default";
 
 const CHOSEN: &str = "chosen by the system";
@@ -30,16 +30,16 @@ const REQUIRED: &str = "none, but required";
 const GROUP: &str = "teredo, if it exists";
 const INTERNET: &str = "the IPv6 Internet";
 
-pub(super) fn rows(role: Role, config: &Config) -> Vec<Row> {
+pub(super) fn rows(role: Role, config: &Config, environment: &Environment) -> Vec<Row> {
     match role {
-        Role::Client => client(config),
-        Role::Server => server(config),
-        Role::Relay => relay(config),
-        Role::Firewall => firewall(config),
+        Role::Client => client(config, environment),
+        Role::Server => server(config, environment),
+        Role::Relay => relay(config, environment),
+        Role::Firewall => firewall(config, environment),
     }
 }
 
-fn client(config: &Config) -> Vec<Row> {
+fn client(config: &Config, environment: &Environment) -> Vec<Row> {
     let section = config.client.clone();
     let places = section.places.clone();
     let ClientSettings {
@@ -63,7 +63,7 @@ fn client(config: &Config) -> Vec<Row> {
         group,
         metrics,
         socket: _,
-    } = ClientSettings::of(ClientArgs::default(), section, PathBuf::new());
+    } = ClientSettings::of(environment.args(), section, PathBuf::new());
     let native_ipv6 = native_ipv6.to_possible_value();
     let native_ipv6 = native_ipv6.map(|value| value.get_name().to_owned());
     let rows = [
@@ -87,10 +87,10 @@ fn client(config: &Config) -> Vec<Row> {
         ("data_path", json!(data_path.name()), NONE),
         ("metrics", json!(metrics), NONE),
     ];
-    with_sources(rows, &places)
+    with_sources(rows, &places, environment)
 }
 
-fn server(config: &Config) -> Vec<Row> {
+fn server(config: &Config, environment: &Environment) -> Vec<Row> {
     let section = config.server.clone();
     let places = section.places.clone();
     let first = section.address;
@@ -108,7 +108,7 @@ fn server(config: &Config) -> Vec<Row> {
         data_path,
         metrics,
         socket: _,
-    } = ServerSettings::of(ServerArgs::default(), section, ServerSocket::new(None));
+    } = ServerSettings::of(environment.args(), section, ServerSocket::new(None));
     let required = if further.is_empty() { REQUIRED } else { NONE };
     let rows = [
         ("address", json!(first), required),
@@ -126,10 +126,10 @@ fn server(config: &Config) -> Vec<Row> {
         ("data_path", json!(data_path.name()), NONE),
         ("metrics", json!(metrics), NONE),
     ];
-    with_sources(rows, &places)
+    with_sources(rows, &places, environment)
 }
 
-fn relay(config: &Config) -> Vec<Row> {
+fn relay(config: &Config, environment: &Environment) -> Vec<Row> {
     let section = config.relay.clone();
     let places = section.places.clone();
     let RelaySettings {
@@ -148,7 +148,7 @@ fn relay(config: &Config) -> Vec<Row> {
         group,
         metrics,
         socket: _,
-    } = RelaySettings::of(RelayArgs::default(), section, PathBuf::new());
+    } = RelaySettings::of(environment.args(), section, PathBuf::new());
     let (no_address, served) = match host {
         true => (CHOSEN, "this host"),
         false => (REQUIRED, INTERNET),
@@ -173,15 +173,15 @@ fn relay(config: &Config) -> Vec<Row> {
         ("data_path", json!(data_path.name()), NONE),
         ("metrics", json!(metrics), NONE),
     ];
-    with_sources(rows, &places)
+    with_sources(rows, &places, environment)
 }
 
-fn firewall(config: &Config) -> Vec<Row> {
+fn firewall(config: &Config, environment: &Environment) -> Vec<Row> {
     let section = config.firewall.clone();
     let places = section.places.clone();
     let follow = section.follow.clone().unwrap_or_default();
     let FirewallSettings { agent, metrics, .. } =
-        FirewallSettings::new(FirewallArgs::default(), section, PathBuf::new());
+        FirewallSettings::new(environment.args(), section, PathBuf::new());
     let set = match &agent.target {
         Target::OwnTable => None,
         Target::AdministratorSet(set) => Some(set.to_string()),
@@ -205,16 +205,20 @@ fn firewall(config: &Config) -> Vec<Row> {
         ),
         ("metrics", json!(metrics), NONE),
     ];
-    with_sources(rows, &places)
+    with_sources(rows, &places, environment)
 }
 
 fn with_sources<const N: usize>(
     rows: [(&'static str, Value, &'static str); N],
     places: &Places,
+    environment: &Environment,
 ) -> Vec<Row> {
     let source = |key| {
-        let place = places.get(key).map(ToString::to_string);
-        place.unwrap_or_else(|| DEFAULT.to_owned())
+        let variable = environment.source(key).map(str::to_owned);
+        let place = || places.get(key).map(ToString::to_string);
+        variable
+            .or_else(place)
+            .unwrap_or_else(|| DEFAULT.to_owned())
     };
     rows.into_iter()
         .map(|(key, value, none)| Row {

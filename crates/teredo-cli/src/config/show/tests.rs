@@ -9,7 +9,10 @@ fn every_key_is_shown_and_no_other() {
     let names: Vec<_> = roles.iter().map(|&role| name(role)).collect();
     assert_eq!(names, sections());
     for &role in roles {
-        let mut shown: Vec<_> = rows(role, &config).iter().map(|row| row.key).collect();
+        let mut shown: Vec<_> = rows(role, &config, &Environment::default())
+            .iter()
+            .map(|row| row.key)
+            .collect();
         let mut known = keys(name(role));
         shown.sort_unstable();
         known.sort_unstable();
@@ -32,7 +35,7 @@ fn the_defaults_are_those_of_the_daemons() {
         (Role::Firewall, "lease", "15"),
         (Role::Firewall, "set", "none: the table 'inet teredo'"),
     ] {
-        let rows = rows(role, &config);
+        let rows = rows(role, &config, &Environment::default());
         let row = rows.iter().find(|row| row.key == key).expect(key);
         assert_eq!(row.text(), text, "{key}");
         assert_eq!(row.source, rows::DEFAULT, "{key}");

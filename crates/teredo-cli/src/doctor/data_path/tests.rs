@@ -1,4 +1,6 @@
-use teredo_notify::types::{CarriedPackets, DataPath};
+use std::time::Duration;
+
+use teredo_notify::types::{CarriedPackets, DataPath, rfc3339};
 
 use super::super::check::Verdict;
 use super::super::seen::{Process, Unit, Units};
@@ -21,7 +23,7 @@ fn the_path_in_use_is_named_with_its_packets() {
     assert_eq!(judged(&seen).result, Verdict::Skip);
     seen.status_mut().data_path = DataPath {
         in_use: Carrier::Kernel,
-        since: Some("2026-11-22T10:52:00.000000Z".into()),
+        since: Some(rfc3339(seen.host.now - Duration::from_secs(180))),
         packets: CarriedPackets { kernel: 9, user: 2 },
         ..DataPath::default()
     };
@@ -29,7 +31,7 @@ fn the_path_in_use_is_named_with_its_packets() {
     assert_eq!(found.result, Verdict::Ok);
     assert_eq!(
         found.what,
-        "the kernel carries the packets of known peers since 2026-11-22T10:52:00.000000Z: 9 packets, and user space 2"
+        "the kernel carries the packets of known peers for 3m 0s: 9 packets, and user space 2"
     );
     seen.host.jit = Some(false);
     let found = judged(&seen);

@@ -221,6 +221,8 @@ fn bursts_with(offload: Offload) {
     tunnel.send(b"hello");
     tunnel.peer_receives(1);
     let before = tunnel.bench.status().counters;
+    // It waited for the peer. Bubbles are the client's own.
+    assert_eq!(before.carried_packets, 1);
     let of_peer = tunnel.bench.traffic();
     setsockopt(&tunnel.socket, UdpGsoSegment, &1200).unwrap();
     let burst: Vec<u8> = (0..30u8).flat_map(|number| [number; 1200]).collect();
@@ -232,6 +234,7 @@ fn bursts_with(offload: Offload) {
     }
     let after = tunnel.bench.status().counters;
     assert!(after.tun_rx_packets - before.tun_rx_packets >= 30);
+    assert_eq!(after.carried_packets, 31);
     let calls = after.tun_rx_calls - before.tun_rx_calls;
     match offload {
         // A kernel before Linux 6.2 cuts datagrams by itself.
@@ -251,6 +254,7 @@ fn bursts_with(offload: Offload) {
     }
     let counters = tunnel.bench.status().counters;
     assert!(counters.tun_tx_packets - after.tun_tx_packets >= 30);
+    assert_eq!(counters.carried_packets, 61);
     let calls = counters.tun_tx_calls - after.tun_tx_calls;
     match offload {
         Offload::Auto => assert!(calls < 30 || !has_uso(), "{calls}"),
@@ -425,6 +429,7 @@ fn packets_of_the_host_are_refused_while_stopped() {
         });
         let now = tunnel.bench.status();
         assert_eq!(now.counters.udp.tx_datagrams, before.udp.tx_datagrams);
+        assert_eq!(now.counters.carried_packets, before.carried_packets);
         assert!(now.drops.get(DropReason::NotQualified) > 0);
         tunnel
             .bench
