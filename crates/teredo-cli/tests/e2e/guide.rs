@@ -27,12 +27,13 @@ fn blocks<const N: usize>(language: &str) -> [String; N] {
         .unwrap_or_else(|blocks: Vec<_>| panic!("{} blocks of {language}", blocks.len()))
 }
 
-/// Builds a crate's example, which the guide shows (`cargo xtask test` compares them).
-fn example(package: &str, name: &str) -> PathBuf {
+/// Builds an example, which the guide shows (`cargo xtask test` compares them). It is built with the features of the whole
+/// workspace, as the tests are: with those of its crate alone, all dependencies would be built again.
+fn example(name: &str) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
     cargo.args(["build", "--quiet", "--locked", "--message-format=json"]);
-    let messages = run(cargo.args(["--package", package, "--example", name]));
+    let messages = run(cargo.args(["--workspace", "--example", name]));
     let built = messages.lines().find_map(|message| {
         let message: Value = serde_json::from_str(message).unwrap();
         (message["target"]["name"] == name)
@@ -73,7 +74,7 @@ fn programs_follow_the_port() {
     let start = |command: &mut Command| Dialogue::start(&host, &alice.socket, command);
 
     let mut programs: Vec<Dialogue> = compiled().iter_mut().map(start).collect();
-    programs.push(start(&mut Command::new(example("teredo-notify", "follow"))));
+    programs.push(start(&mut Command::new(example("follow"))));
     let [varlink, ctypes] = blocks("python").map(|text| {
         let mut python = tool("python3", "python3");
         start(python.args(["-c", &text]))
@@ -172,7 +173,7 @@ fn a_program_is_the_client_itself() {
     let bob_host = world.right.host("bob").unwrap();
     let bob = world.client(&bob_host, &[]);
     let bob_address = bob.address();
-    let mut command = Command::new(example("teredo-node", "embedded"));
+    let mut command = Command::new(example("embedded"));
     let mut program = Dialogue::start(&here, Path::new("/nonexistent"), command.arg("192.0.2.45"));
 
     // The callback has a thread of its own, so that either line may be the first.
