@@ -26,7 +26,7 @@ pub use monitor::{Attached, NativeIpv6, NetworkChange, NetworkMonitor};
 pub use path_mtu::path_limit;
 pub use routing_changes::RoutingChanges;
 
-pub(crate) use route::{Outgoing, RouteLookup};
+pub(crate) use route::{NOTICE_BUFFER, Outgoing, RouteLookup};
 
 /// The router that datagrams from `source` to `destination` go to first; none if there is no route, or none by a router.
 ///

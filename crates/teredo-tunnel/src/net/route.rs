@@ -26,7 +26,7 @@ const MAX_NOTICES: usize = 1024;
 const LONGEST_MESSAGE: usize = 8192;
 
 /// A buffer for two or three notices, the least that the kernel permits.
-pub(super) const NOTICE_BUFFER: u32 = 1;
+pub(crate) const NOTICE_BUFFER: u32 = 1;
 
 /// The changes that may alter a route.
 const ROUTING: [MulticastGroup; 4] = [

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::survey::Tables;
 use super::{KernelServer, ServerObstacle, host};
+use crate::net::NOTICE_BUFFER;
 
 const XFRMNLGRP_POLICY: u32 = 4;
 
@@ -325,8 +326,10 @@ fn is_loss(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOBUFS)
 }
 
+/// Of a burst of changes the kernel drops all notices but the first: a loss is one, too.
 fn subscribe(protocol: isize, groups: &[u32]) -> io::Result<TokioSocket> {
     let mut socket = TokioSocket::new(protocol)?;
+    socket.socket_mut().set_rx_buf_sz(NOTICE_BUFFER)?;
     socket.socket_mut().bind(&SocketAddr::new(0, 0))?;
     for &group in groups {
         socket.socket_mut().add_membership(group)?;
