@@ -146,17 +146,18 @@ INLINE int leave_behind(const struct way *way, __u64 now, __u32 packets, enum ou
 }
 
 /*
- * Whether packets before this one are still in user space. Some never leave it, so there is an end to waiting: all others have
- * left if none has come for a while. More than a few are a flow that user space is too slow for.
+ * Whether packets before this one are still in user space. Some never leave it, so there is an end to waiting: none is there
+ * any more if its queues were empty since the last one was left (`empty`), and all others have left if none has come for a
+ * while. More than a few are a flow that user space is too slow for.
  */
-INLINE int is_behind(const struct way *way, __u64 now)
+INLINE int is_behind(const struct way *way, __u64 now, __u64 empty)
 {
 	__u32 left = ONCE(*way->left), ahead = left - ONCE(*way->seen);
 	if (ahead == 0)
 		return 0;
 	/* If user space has passed on more than it was left, `ahead` is huge. */
 	__s64 patience = setting(PATIENCE), quiet = (__u64)patience / QUIET_PART;
-	if (ahead <= MOST_AHEAD && (__s64)(now - ONCE(*way->since)) < patience &&
+	if (ahead <= MOST_AHEAD && empty <= ONCE(*way->last) && (__s64)(now - ONCE(*way->since)) < patience &&
 	    (__s64)(now - ONCE(*way->last)) < quiet)
 		return 1;
 	ONCE(*way->seen) = left;
@@ -185,7 +186,8 @@ INLINE int asks_stack(__u64 now, const struct peer *peer, const struct way *way,
 		*why = UNPROVEN;
 		return 1;
 	}
-	if (peer->added > setting(EMPTY + peer->lane % LANES) || is_behind(way, now)) {
+	__u64 empty = setting(EMPTY + peer->lane % LANES);
+	if (peer->added > empty || is_behind(way, now, empty)) {
 		*why = BEHIND;
 		return 1;
 	}

@@ -116,7 +116,7 @@ enum control {
 	INTERVAL = 1,
 	/* So long at most packets follow others through user space, in nanoseconds. */
 	PATIENCE = 2,
-	/* For each lane, when its queues were last empty after an entry was added. */
+	/* For each lane, when its queues were last found empty. */
 	EMPTY = 3,
 	LANES = 64,
 	/* The priority of what `encapsulate` has carried, until `watch_out` takes it off. Other nodes of the host have others. */

@@ -324,8 +324,8 @@ impl Path {
         Ok(())
     }
 
-    /// A lane's queues are empty: entries that were [added](Entry::added) before may carry packets. Lanes with the same remainder by
-    /// 64 do that together.
+    /// A lane's queues were empty at that time: entries that were [added](Entry::added) before may carry packets, and a packet
+    /// that was left to user space before is not there any more. Lanes with the same remainder by 64 do that together.
     ///
     /// # Errors
     ///

@@ -22,7 +22,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use nix::net::if_::if_indextoname;
 use teredo_bpf::{Entry, Interfaces, Path, PathError, Settings, Traffic, wait_for_programs};
@@ -275,10 +275,10 @@ impl KernelPath {
         }
     }
 
-    /// The entries of a lane may carry packets, as far as they were added before.
-    fn queues_empty(&self, lane: usize) {
+    /// A lane's queues were found empty after that time.
+    fn queues_empty(&self, lane: usize, at: Duration) {
         let mut state = self.state();
-        if let Err(error) = state.path.queues_empty(lane as u32, teredo_bpf::now()) {
+        if let Err(error) = state.path.queues_empty(lane as u32, at) {
             state.hinder(Obstacle::Refused, error.to_string());
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use teredo_bpf::Outcome;
+use teredo_bpf::{Outcome, now};
 use teredo_lab::until;
 
 use crate::encapsulate::Injector;
@@ -69,6 +69,37 @@ fn the_wait_for_a_packet_ends() {
     })
     .unwrap();
     assert!(near.count(Outcome::Behind) > 0);
+}
+
+/// A packet that user space has dropped holds up no other one as soon as its queues were empty.
+#[test]
+fn a_packet_is_not_awaited_in_queues_that_are_empty() {
+    let (_internet, mut near, far) = patient_pair(FOREVER, FOREVER);
+    let injector = Injector::new(&near);
+    let before = now();
+    injector.send(&long(&near, &far));
+    near.take_from_tun(&far);
+    // They were empty before it came.
+    near.path.queues_empty(0, before).unwrap();
+    injector.send(&short(&near, &far));
+    near.await_count(Outcome::Behind, 1);
+    near.take_from_tun(&far);
+    near.path.queues_empty(0, now()).unwrap();
+    injector.send(&short(&near, &far));
+    near.await_count(Outcome::Encapsulated, 1);
+}
+
+#[test]
+fn a_packet_of_a_peer_is_not_awaited_in_queues_that_are_empty() {
+    let (_internet, mut near, far) = patient_pair(FOREVER, FOREVER);
+    far.send_by_user_space(&long(&far, &near), &near);
+    near.receive();
+    far.send_by_user_space(&short(&far, &near), &near);
+    near.await_count(Outcome::Behind, 1);
+    near.receive();
+    near.path.queues_empty(0, now()).unwrap();
+    far.send_by_user_space(&short(&far, &near), &near);
+    near.await_count(Outcome::Decapsulated, 1);
 }
 
 /// Packets that user space passes on without having been left them, from before the entry, do not hide a later one.

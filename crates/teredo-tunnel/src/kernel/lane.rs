@@ -79,6 +79,10 @@ pub(crate) struct KernelLane {
     /// Since when there are new entries that carry nothing yet: packets of these peers may be in the queues of the interface and
     /// of the socket, and those in the kernel must not overtake them.
     waiting_since: Option<Instant>,
+    /// Whether there may be entries.
+    has_entries: bool,
+    /// Whether packets were taken from the queues since they were last found empty. Those in the kernel follow them.
+    took_packets: bool,
     /// The traffic of earlier entries of a client's peers.
     past: HashMap<Ipv6Addr, Carried>,
     /// The most of them.
@@ -119,6 +123,8 @@ impl KernelLane {
             longest: MTU as u16,
             ways: ways.ok(),
             waiting_since: None,
+            has_entries: false,
+            took_packets: false,
             past: HashMap::new(),
             most_past,
             on_virtual_link: false,
@@ -215,18 +221,23 @@ impl KernelLane {
         }
     }
 
-    /// Whether paths wait for empty queues.
+    /// Whether paths, or packets of paths, wait for empty queues.
     pub(crate) fn awaits_queues(&self) -> bool {
-        self.waiting_since.is_some()
+        self.waiting_since.is_some() || (self.took_packets && self.has_entries)
     }
 
-    /// The queues were found `empty` just now, or not. Some never are.
-    pub(crate) fn queues_seen(&mut self, empty: bool) {
+    /// The queues were found `empty`, or have packets that are taken now; after that time, if they were awaited. Some are
+    /// never found empty.
+    pub(crate) fn queues_polled(&mut self, empty: bool, awaited: Option<Duration>) {
         let late = |since: Instant| clock::now().saturating_duration_since(since) >= PATIENCE;
-        if self.waiting_since.is_some_and(|since| empty || late(since)) {
+        if let Some(at) = awaited
+            && (empty || self.waiting_since.is_some_and(late))
+        {
             self.waiting_since = None;
-            self.path.queues_empty(self.share.index);
+            self.took_packets = false;
+            self.path.queues_empty(self.share.index, at);
         }
+        self.took_packets |= !empty;
     }
 
     fn offer(&mut self, offered: &PeerPath) {
@@ -248,6 +259,7 @@ impl KernelLane {
         let (ttl, longest) = (self.ttl, longest.min(self.longest));
         let lane = self.share.index as u32;
         self.waiting_since.get_or_insert_with(clock::now);
+        self.has_entries = true;
         self.path
             .insert(offered.peer, way.link, |interfaces| Entry {
                 longest,
@@ -265,6 +277,7 @@ impl KernelLane {
     }
 
     fn withdraw_all(&mut self) {
+        self.has_entries = false;
         if self.most_past > 0 {
             for peer in self.path.peers() {
                 self.withdraw(peer);

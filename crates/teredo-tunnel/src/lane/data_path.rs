@@ -7,6 +7,7 @@
 use std::io;
 use std::net::SocketAddrV4;
 use std::ops::Range;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use teredo::wire::{Ecn, MTU};
@@ -174,10 +175,11 @@ impl<N: Endpoint> DataPath<N> {
         self.kernel().is_some_and(KernelLane::awaits_queues)
     }
 
-    /// The queues of the interface and of the sockets were found empty just now, or not.
-    pub(super) fn queues_seen(&mut self, empty: bool) {
+    /// The queues of the interface and of the sockets were found empty, or not; after that time, if they were
+    /// [awaited](Self::awaits_queues).
+    pub(super) fn queues_polled(&mut self, empty: bool, awaited: Option<Duration>) {
         if let Some(kernel) = &mut self.kernel {
-            kernel.queues_seen(empty);
+            kernel.queues_polled(empty, awaited);
         }
     }
 

@@ -297,7 +297,8 @@ impl<R: Role> Lane<R> {
         // The rest of a super-packet has left the interface's queue, and makes nothing readable.
         let more = takes_packets && self.path.has_more();
         // Paths that wait for empty queues are taken before the lane rests.
-        let looks = more || self.path.awaits_queues();
+        let awaited = (takes_packets && self.path.awaits_queues()).then(teredo_bpf::now);
+        let looks = more || awaited.is_some();
         match poll(fds, looks.then_some(&AT_ONCE)) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -323,10 +324,8 @@ impl<R: Role> Lane<R> {
             block: block.is_some() && events(6).contains(PollFlags::IN),
             random,
         };
-        if self.path.awaits_queues() {
-            let empty = !ready.tun && !ready.service && ready.random == 0 && takes_packets;
-            self.path.queues_seen(empty);
-        }
+        let empty = !ready.tun && !ready.service && ready.random == 0;
+        self.path.queues_polled(empty, awaited);
         Ok(ready)
     }
 
