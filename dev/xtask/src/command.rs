@@ -21,6 +21,14 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// A build of these targets of the workspace, with the features that `cargo test --workspace` gives the dependencies, so that
+/// none is built twice: those that all packages want together, and, because of the example, those for tests.
+pub(crate) fn build_as_tests(targets: &[&str]) -> Command {
+    let mut command = cargo(&["build", "--quiet", "--locked", "--workspace"]);
+    command.args(["--example", "follow"]).args(targets);
+    command
+}
+
 /// The cargo of another toolchain, in the root of the repository.
 pub(crate) fn cargo_of(toolchain: &str) -> Command {
     let mut command = Command::new("rustup");

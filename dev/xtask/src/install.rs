@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use cargo_metadata::camino::Utf8PathBuf;
 use cargo_metadata::{Artifact, Message};
 
-use crate::command::{DIST, capture, cargo, run as execute, say};
+use crate::command::{DIST, build_as_tests, capture, cargo, run as execute, say};
 use crate::tree;
 
 #[derive(clap::Args)]
@@ -114,21 +114,19 @@ struct Built {
 
 impl Built {
     fn new(options: &Options) -> Result<Self> {
-        let mut command = cargo(&[
-            "build",
-            "--quiet",
-            "--locked",
-            "--message-format=json-render-diagnostics",
-        ]);
-        if !options.debug {
-            command.args(["--profile", DIST]);
-        }
-        for library in LIBRARIES {
-            command.args(["-p", library.package]);
-        }
-        if !options.libraries {
-            command.args(["-p", "teredo-cli"]);
-        }
+        let mut command = if options.debug {
+            build_as_tests(&["--lib", "--bin", "teredo"])
+        } else {
+            let mut command = cargo(&["build", "--quiet", "--locked", "--profile", DIST]);
+            for library in LIBRARIES {
+                command.args(["-p", library.package]);
+            }
+            if !options.libraries {
+                command.args(["-p", "teredo-cli"]);
+            }
+            command
+        };
+        command.arg("--message-format=json-render-diagnostics");
         let mut artifacts = Vec::new();
         for message in Message::parse_stream(capture(&mut command)?.as_bytes()) {
             if let Message::CompilerArtifact(artifact) =

@@ -16,7 +16,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use cargo_metadata::Message;
 
-use crate::command::{capture, cargo, say};
+use crate::command::{build_as_tests, capture, say};
 use crate::{tools, tree};
 
 #[derive(Default, clap::Args)]
@@ -65,14 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// The program, built as the tests build it.
 fn program() -> Result<PathBuf> {
-    let mut command = cargo(&[
-        "build",
-        "--quiet",
-        "--workspace",
-        "--locked",
-        "--bin",
-        "teredo",
-    ]);
+    let mut command = build_as_tests(&["--bin", "teredo"]);
     let built = capture(command.arg("--message-format=json-render-diagnostics"))?;
     for message in Message::parse_stream(built.as_bytes()) {
         if let Message::CompilerArtifact(artifact) =

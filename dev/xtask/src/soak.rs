@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::command::{DIST, cargo, run as execute, step};
+use crate::command::{DIST, build_as_tests, cargo, run as execute, step};
 use crate::{tools, tree};
 
 #[derive(clap::Args)]
@@ -33,27 +33,28 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     );
     tools::ensure_installed(tools::SOAK)?;
     tools::ensure_namespaces()?;
-    let build = || execute(&mut building(&["--quiet", "--profile", DIST]));
-    step("building the programs, optimised", build)?;
+    let packages = ["-p", "teredo-cli", "-p", "teredo-soak"];
+    let mut build = cargo(&["build", "--quiet", "--locked", "--profile", DIST]);
+    build.args(packages);
+    step("building the programs, optimised", || execute(&mut build))?;
     start(options, DIST)
 }
 
 /// Runs it as a part of the tests, with the programs of the tests.
 pub(crate) fn test(long: bool) -> Result<()> {
-    execute(&mut building(&["--quiet"]))?;
+    // Before the soak, so that the compiler does not disturb it.
+    execute(&mut build_as_tests(&[
+        "--bin",
+        "teredo",
+        "--bin",
+        "teredo-soak",
+    ]))?;
     let options = Options {
         seconds: if long { LONG } else { SHORT },
         seed: None,
         out: None,
     };
     start(&options, "debug")
-}
-
-/// Before the soak, so that the compiler does not disturb it.
-fn building(more: &[&str]) -> Command {
-    let mut build = cargo(&["build", "--locked", "-p", "teredo-cli", "-p", "teredo-soak"]);
-    build.args(more);
-    build
 }
 
 fn start(options: &Options, profile: &str) -> Result<()> {
