@@ -12,7 +12,7 @@ use serde::Serialize;
 use teredo::wire::{
     Authentication, Datagram, Flags, PORT, TeredoAddress, emit_bubble, emit_router_solicitation,
 };
-use teredo_lab::{Host, Internet, Process};
+use teredo_lab::{Host, Internet, Process, until};
 
 use super::batch::{BATCH, Batch};
 use super::cpu::{Place, Usage};
@@ -24,6 +24,8 @@ use super::perf;
 use super::row::Target::{self, AtLeast, None as Nothing};
 use super::session::Session;
 
+/// For the examination of a host by the server in the kernel.
+const PATIENCE: Duration = Duration::from_secs(5);
 const SERVER: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 65), Ipv4Addr::new(192, 0, 2, 66)];
 const LOAD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 120);
 /// Those that ask for an address, or that bubbles are for. A server sends 256 bubbles and 10,000 advertisements a second to
@@ -329,10 +331,13 @@ impl Scene {
         if self.contestant == Contestant::Bounce {
             generator.bounce(self.server.namespace())?;
         }
-        let in_kernel = match self.data_path()? {
-            Some(path) => path.is_kernel(),
-            None => self.contestant == Contestant::Bounce,
+        // Our server examines the rules and routes of its host first.
+        let opened = || match self.data_path() {
+            Ok(Some(path)) => path.is_kernel().then_some(()),
+            _ => None,
         };
+        let in_kernel = self.contestant == Contestant::Bounce
+            || (self.contestant == OURS && until(PATIENCE, "a path in the kernel", opened).is_ok());
         if !in_kernel && generator.by() == By::Xdp {
             // After all.
             drop(generator);
