@@ -111,6 +111,8 @@ enum progress {
 	PROGRESS = 2,
 };
 
+#define REQUEST_WORDS 16
+
 struct {
 	int (*type)[BPF_MAP_TYPE_ARRAY];
 	int (*max_entries)[SETTINGS];
@@ -124,6 +126,18 @@ struct {
 	__u32 *key;
 	__u64 *value;
 } progress SEC(".maps");
+
+/* The request. A frame is used again when its answer has come, with the answer in it. */
+struct request {
+	__u64 words[REQUEST_WORDS];
+};
+
+struct {
+	int (*type)[BPF_MAP_TYPE_ARRAY];
+	int (*max_entries)[1];
+	__u32 *key;
+	struct request *value;
+} request SEC(".maps");
 
 char LICENSE[] SEC("license") = "MIT OR Apache-2.0";
 
@@ -162,6 +176,21 @@ int generate(struct xdp_md *ctx)
 	__u64 number = *sent;
 	if ((__s64)(number - ONCE(*answered) - setting(LOST)) >= (__s64)setting(WINDOW))
 		return XDP_DROP;
+	index = 0;
+	struct request *whole = map_lookup(&request, &index);
+	if (!whole)
+		return XDP_ABORTED;
+	for (int word = 0; word < REQUEST_WORDS; word++) {
+		__u8 *to = data + word * sizeof(__u64), *from = (__u8 *)&whole->words[word];
+		if ((void *)(to + sizeof(__u64)) <= end) {
+			*(__u64 *)to = whole->words[word];
+			continue;
+		}
+		for (int byte = 0; byte < 7; byte++)
+			if ((void *)(to + byte + 1) <= end)
+				to[byte] = from[byte];
+		break;
+	}
 	frame->ipv4.source = htonl((__u32)setting(ASKING) + (number & 0xffff));
 	__u32 clients = setting(CLIENTS);
 	if (clients) {

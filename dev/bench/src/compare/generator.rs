@@ -40,6 +40,8 @@ const CLIENTS: u32 = 4;
 const ANSWER_AT: u32 = 5;
 const ANSWER_IS: u32 = 6;
 
+/// The longest request.
+const LONGEST: usize = 128;
 // The elements of `progress`.
 const SENT: u32 = 0;
 const ANSWERED: u32 = 1;
@@ -79,6 +81,7 @@ pub(crate) struct Generator {
     ebpf: Ebpf,
     settings: Array<MapData, u64>,
     progress: Array<MapData, u64>,
+    request: Array<MapData, [u8; LONGEST]>,
     by: By,
     /// The Ethernet header of requests.
     ethernet: [u8; 14],
@@ -90,6 +93,7 @@ impl Generator {
         let (settings, progress) = (ebpf.take_map("settings"), ebpf.take_map("progress"));
         let mut settings: Array<_, u64> = settings.context("no settings")?.try_into()?;
         let progress = progress.context("no progress")?.try_into()?;
+        let request = ebpf.take_map("request").context("no request")?.try_into()?;
         let (index, source) = link(core, CORE)?;
         let (_, destination) = link(server, SERVER)?;
         settings.set(INTERFACE, u64::from(index), 0)?;
@@ -102,6 +106,7 @@ impl Generator {
             ebpf,
             settings,
             progress,
+            request,
             by,
             ethernet,
         };
@@ -163,6 +168,13 @@ impl Generator {
         ] {
             self.settings.set(setting, value, 0)?;
         }
+        // An answer is written into the frame of the request, which is used again.
+        let mut whole = [0; LONGEST];
+        whole
+            .get_mut(..bytes.len())
+            .context("the request is too long")?
+            .copy_from_slice(&bytes);
+        self.request.set(0, whole, 0)?;
         core.run(|| self.ask(&bytes, duration))?
     }
 
