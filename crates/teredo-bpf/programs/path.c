@@ -310,7 +310,7 @@ INLINE __u32 checksum_offset(const struct ipv6 *inner)
 
 /*
  * Whether the kernel has left the packet's checksum to the hardware: the field holds the sum of the pseudo header alone
- * (RFC 8200 section 8.1). A right checksum has that value once in 65,536 packets; that one takes the way of user space.
+ * (RFC 8200 section 8.1). A right checksum has that value once in 65,536 packets, and is the same if it is computed again.
  */
 INLINE int lacks_checksum(struct __sk_buff *skb, const struct ipv6 *inner)
 {
@@ -369,8 +369,8 @@ INLINE void note_bare(struct peer *peer, const struct udp *udp, __u64 now)
 }
 
 /*
- * Puts the outer headers in front of a packet that lacks its checksum, and completes it; 0, or the outcome. The kernel would
- * compute the checksum again in hardware. It forgets the place that is cut off.
+ * Puts the outer headers in front of a packet that lacks its checksum, and completes it. The kernel would compute the
+ * checksum again in hardware. It forgets the place that is cut off.
  */
 INLINE enum outcome complete(struct __sk_buff *skb, const struct ipv6 *inner, const struct outer *outer)
 {
@@ -385,7 +385,7 @@ INLINE enum outcome complete(struct __sk_buff *skb, const struct ipv6 *inner, co
 	if (adjust_room(skb, sizeof(head), BPF_ADJ_ROOM_MAC, 0) || store_bytes(skb, 0, &head, sizeof(head), 0) ||
 	    store_bytes(skb, offset, &checksum, sizeof(checksum), 0))
 		return LOST;
-	return 0;
+	return ENCAPSULATED;
 }
 
 /* Packets of the host for a peer, at the TUN's egress. */
@@ -451,15 +451,15 @@ int encapsulate(struct __sk_buff *skb)
 	__u32 underlay = peer->underlay;
 
 	if (completes) {
-		enum outcome failure = complete(skb, &inner, &outer);
-		if (failure == LOST)
+		enum outcome outcome = complete(skb, &inner, &outer);
+		if (outcome == LOST)
 			return lost();
-		if (failure)
-			return leave_behind(&way, now, load.packets, failure);
+		if (outcome != ENCAPSULATED)
+			return leave_behind(&way, now, load.packets, outcome);
 	} else {
 		if (adjust_room(skb, HEADERS_LEN, BPF_ADJ_ROOM_MAC,
 				BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP))
-			return leave(NO_ROOM);
+			return leave_behind(&way, now, load.packets, NO_ROOM);
 		if (store_bytes(skb, 0, &outer, sizeof(outer), 0))
 			return lost();
 	}
