@@ -423,7 +423,7 @@ fn install(packages: &[&str]) -> Result<()> {
         command
     };
     // The lists of packages may be missing, or name versions that the archive no longer has.
-    if succeeds(&mut install()) {
+    if run(&mut install()).is_ok() {
         return Ok(());
     }
     run(&mut apt_get(&["update"]))?;
