@@ -55,7 +55,8 @@ pub enum Outcome {
     NoRoom = 21,
     /// Dropped: the kernel had no memory, and the packet was changed already.
     Lost = 22,
-    /// The kernel had left the packet's checksum to the hardware, and the peer [needs it](crate::Entry::needs_checksums).
+    /// The kernel had left the packet's checksum to the hardware, the peer [needs it](crate::Entry::needs_checksums), and the
+    /// program cannot complete it: that of a super-packet, or of a packet of less than 64 bytes.
     NoChecksum = 23,
     /// Packets before it were still in user space, and it would have overtaken them.
     Behind = 24,

@@ -150,7 +150,7 @@ pub(super) const WORDS: &[Word] = &[
     word(
         "kernel_no_checksum",
         PLACE,
-        "packets without a finished checksum for a peer that is not known to finish it, on a virtual link",
+        "super-packets, and packets of less than 64 bytes, without a finished checksum, for a peer that is not known to finish it, on a virtual link",
         SPEED,
     ),
     word(
