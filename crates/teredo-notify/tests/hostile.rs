@@ -347,7 +347,8 @@ fn work_is_rationed() {
     let asked = Instant::now();
     let mut root = Caller::open(service.path()).unwrap();
     root.get_status().unwrap();
-    assert!(asked.elapsed() < Duration::from_millis(500), "root waits");
+    // The ordinary users wait more than five.
+    assert!(asked.elapsed() < Duration::from_secs(2), "root waits");
     for (raw, sent) in &mut greedy {
         let get_port = format!("{}\0", json!({ "method": "io.teredo.Client.GetPort" }));
         sent.take().unwrap().join().unwrap().unwrap();

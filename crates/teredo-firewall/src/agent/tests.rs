@@ -245,9 +245,9 @@ fn a_lease_is_renewed() {
     });
 }
 
-/// F-2, F-6: a foreign flush is put right within 20 ms, in both modes: the block and the port.
+/// F-2, F-6: the news of a foreign flush puts block and port right, in both modes, long before a timer would.
 #[test]
-fn a_foreign_flush_is_put_right_within_20_ms() {
+fn a_foreign_flush_is_put_right_at_once() {
     for config in [AgentConfig::default(), with_set()] {
         Namespace::new().run_async(move || async move {
             nft::run(DECLARATION);
@@ -276,7 +276,7 @@ fn a_foreign_flush_is_put_right_within_20_ms() {
             }
             times.sort();
             // The machine may be busy in between.
-            assert!(times[0] < Duration::from_millis(20), "{times:?}");
+            assert!(times[0] < RETRY / 2, "{times:?}");
             assert_eq!(agent.follow(4501).await.ports, [4501]);
             agent.stop().await;
         });

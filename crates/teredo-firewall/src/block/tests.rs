@@ -95,7 +95,7 @@ fn a_foreign_table_is_refused_with_the_reason() {
     });
 }
 
-/// F-6: whatever removes the block, it is back within 20 ms.
+/// F-6: whatever removes the block, the news of the change puts it back, long before a timer would.
 #[test]
 fn a_kept_block_is_put_back() {
     Namespace::new().run_async(|| async {
@@ -118,11 +118,8 @@ fn a_kept_block_is_put_back() {
                 times.push(gone.elapsed());
             }
             times.sort();
-            // The machine may be busy: the best of them shows what the code needs.
-            assert!(
-                times[0] < Duration::from_millis(20),
-                "after {foreign}: {times:?}"
-            );
+            // The machine may be busy: the best of them shows what the code needs. docs/endurance.md has figures.
+            assert!(times[0] < RETRY / 2, "after {foreign}: {times:?}");
         }
         keeper.abort();
     });
