@@ -68,7 +68,8 @@ impl AdministratorSet {
 
     pub(crate) fn fitness(&self, netlink: &mut Netlink) -> Result<Fitness, NftError> {
         let info = netlink.set(&self.path.table, &self.path.set)?;
-        Ok(info.as_ref().map_or(Fitness::Missing, fitness))
+        let judge = |info| judge(info, KeyType::INET_SERVICE, "is not of type inet_service");
+        Ok(info.as_ref().map_or(Fitness::Missing, judge))
     }
 
     /// Adapts to the set as it is declared now.
@@ -202,11 +203,12 @@ fn is_own(element: &ElementInfo) -> bool {
 /// The kernel rounds timeouts to its clock ticks, which are 10 ms at most.
 const TICK: Duration = Duration::from_millis(10);
 
-fn fitness(info: &SetInfo) -> Fitness {
+/// How a set fits if its keys are of this type. `other_type` says, in words that continue "the set …", that they are not.
+pub(crate) fn judge(info: &SetInfo, key: KeyType, other_type: &'static str) -> Fitness {
     if info.map {
         Fitness::Unfit("is a map")
-    } else if info.key != KeyType::INET_SERVICE {
-        Fitness::Unfit("is not of type inet_service")
+    } else if info.key != key {
+        Fitness::Unfit(other_type)
     } else if info.intervals {
         Fitness::Unfit("has the flag interval")
     } else if info.constant {

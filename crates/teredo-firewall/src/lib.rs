@@ -50,6 +50,7 @@ mod agent;
 mod block;
 mod claim;
 mod config;
+mod endpoint_set;
 mod firewalld;
 mod host;
 mod passage;
@@ -68,6 +69,7 @@ pub use config::{
     AgentConfig, Backend, ConfigError, DEFAULT_LEASE, DEFAULT_RENEW, Exception, ParseBackendError,
     ParseExceptionError, ParseSetError, Protocol, SetPath, Target,
 };
+pub use endpoint_set::{ENDPOINT_SET, EndpointSet, EndpointSetError};
 pub use host::{UfwPlace, ufw_commands, ufw_lines};
 pub use source::PortSource;
 
