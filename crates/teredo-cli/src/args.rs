@@ -14,7 +14,10 @@ use teredo_notify::types::EventName;
 use crate::hooks::ChangeKind;
 use crate::logging::Addresses;
 
-pub(crate) use daemon::{ClientArgs, FirewallArgs, NativePolicy, RelayArgs, ServerArgs};
+pub(crate) use daemon::{
+    ClientArgs, FirewallArgs, NativePolicy, NatsConfigArgs, PublishArgs, PublishCommand, RelayArgs,
+    ServerArgs, ServersArgs,
+};
 
 mod daemon;
 pub(crate) mod value;
@@ -42,12 +45,26 @@ const FIREWALL_NOTES: &str = "\
 The table 'inet teredo' drops what comes unsolicited out of a tunnel. It stays when the agent ends, however it ends; \
 --remove removes it. The ports that the agent opened close when it ends, and after the lease if it is killed.
 
+With --fleet, the agent follows the hosts of a fleet instead, on a firewall at the perimeter: 'teredo publish' on each \
+host tells the ports. The set is declared as '{ type ipv4_addr . inet_service; flags timeout; }'; the agent touches no \
+table and no element of others.
+
 If firewalld is active, the agent asks it to open the port, too, at run time. If ufw is, the agent says which commands an \
 administrator types once so that ufw passes the port.
 
 Signals:
   SIGUSR1  print the state on standard error
   SIGHUP   read the settings again; faulty ones leave the old ones in force";
+
+const PUBLISH_NOTES: &str = "\
+The bucket 'teredo_ports' of NATS JetStream has a key for each host, whose value is JSON (schema teredo.port/1). It is \
+created if it does not exist and the credentials permit that. The entry ends with this process: at once if the process ends, \
+and with the lease if it is killed or cut off.
+
+Firewalls at the perimeter follow the bucket with 'teredo firewall --fleet'.
+
+Signals:
+  SIGUSR1  print the state on standard error";
 
 const RELAY_NOTES: &str = "\
 A relay is a router. The host must forward IPv6 (sysctl net.ipv6.conf.all.forwarding=1; teredo \
@@ -169,6 +186,8 @@ pub(crate) enum Command {
     Relay(RelayArgs),
     /// Run the firewall agent in the foreground, which keeps nftables in step with the port
     Firewall(FirewallArgs),
+    /// Publish this host's port to the firewalls at the perimeter, by NATS
+    Publish(PublishArgs),
     /// Run programs of a folder when the port or the address changes
     #[command(after_help = HOOKS_NOTES)]
     Hooks(HooksArgs),

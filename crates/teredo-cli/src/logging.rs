@@ -64,6 +64,9 @@ pub(crate) struct Choices {
 /// The log of this process.
 static LOG: OnceLock<Arc<Log>> = OnceLock::new();
 
+/// What the library for NATS may say without being asked.
+const QUIET: LevelFilter = LevelFilter::ERROR;
+
 /// Starts logging: by `RUST_LOG` if it is set, else debug with `--verbose`, else the usual level.
 pub(crate) fn start(choices: &Choices) -> Result<(), Failure> {
     let level = if choices.verbose {
@@ -74,7 +77,10 @@ pub(crate) fn start(choices: &Choices) -> Result<(), Failure> {
     let filter = match env::var("RUST_LOG") {
         Ok(chosen) if !chosen.trim().is_empty() => targets(chosen.parse())?,
         Err(error @ env::VarError::NotUnicode(_)) => targets(Err(error))?,
-        _ => Targets::new().with_default(level),
+        // Each of its connections is told by the part that uses it.
+        _ => Targets::new()
+            .with_default(level)
+            .with_target("async_nats", level.min(QUIET)),
     };
     let stream = env::var("JOURNAL_STREAM").ok();
     let journal = Journal::of_standard_error(

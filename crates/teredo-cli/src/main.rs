@@ -26,6 +26,7 @@ mod failure;
 mod feed;
 mod file;
 mod firewall;
+mod fleet;
 mod hooks;
 mod lab;
 mod logging;
@@ -106,6 +107,7 @@ fn run() -> Result<Exit, Failure> {
         Command::Server(_) => Some("server"),
         Command::Relay(_) => Some("relay"),
         Command::Firewall(_) => Some("firewall"),
+        Command::Publish(_) => Some("publish"),
         Command::Hooks(_) => Some("hooks"),
         _ => None,
     };
@@ -137,10 +139,15 @@ fn run() -> Result<Exit, Failure> {
             let section = Config::load(config)?.relay;
             RelaySettings::new(args.clone(), section, socket.clone())
         }),
+        Command::Firewall(args) if args.fleet.is_some() => {
+            let socket = named.unwrap_or_else(|| fleet::report::PERIMETER_SOCKET.into());
+            fleet::perimeter::run(args, &socket)
+        }
         Command::Firewall(args) => firewall::run(|| {
             let section = Config::load(config)?.firewall;
             Ok(FirewallSettings::new(args.clone(), section, socket.clone()))
         }),
+        Command::Publish(args) => fleet::publish::run(args, &socket),
         Command::Hooks(args) => hooks::run(&args, &socket),
         Command::Status(args) => status::run(&args, named.as_deref(), &mut output),
         Command::Top(args) => top::run(&args, named.as_deref()),

@@ -16,6 +16,7 @@ use teredo_notify::types::{Peer, Phase, Role, Status};
 
 use crate::args::StatusArgs;
 use crate::failure::{Exit, Failure};
+use crate::fleet::{self, report::PERIMETER_SOCKET};
 use crate::output::{Output, narrate};
 use crate::service;
 pub(crate) use block::router_in_words;
@@ -55,7 +56,14 @@ pub(crate) fn run(
                 before = None;
                 continue;
             }
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                // A firewall at the perimeter has no node.
+                let socket = chosen.unwrap_or(Path::new(PERIMETER_SOCKET));
+                let Some(perimeter) = fleet::report::ask(socket) else {
+                    return Err(failure);
+                };
+                return perimeter.print(args.json, output);
+            }
         };
         if args.json {
             output.json(&seen.nodes[0])?;
@@ -64,6 +72,12 @@ pub(crate) fn run(
                 output.bytes(HOME.as_bytes())?;
             }
             output.line(seen.text(before.as_ref()))?;
+            if chosen.is_none()
+                && let Some(perimeter) = fleet::report::ask(Path::new(PERIMETER_SOCKET))
+            {
+                output.line("")?;
+                perimeter.print(false, output)?;
+            }
         }
         let Some(period) = args.watch else {
             return Ok(seen.exit());
@@ -112,7 +126,8 @@ fn sockets() -> Vec<PathBuf> {
         .map(|entry| entry.path());
     let is_other =
         |path: &PathBuf| *path != first && path.extension().is_some_and(|end| end == "sock");
-    let mut others: Vec<_> = others.filter(is_other).collect();
+    let is_node = |path: &PathBuf| path != Path::new(PERIMETER_SOCKET);
+    let mut others: Vec<_> = others.filter(is_other).filter(is_node).collect();
     others.sort();
     std::iter::once(first)
         .chain(others)

@@ -130,6 +130,18 @@ pub(crate) const TEST: &[Tool] = &[
         service: None,
     },
     Tool {
+        program: "nats-server",
+        package: "nats-server",
+        purpose: "carries the ports of a fleet",
+        service: Some("nats-server.service"),
+    },
+    Tool {
+        program: "openssl",
+        package: "openssl",
+        purpose: "makes the certificate of a fleet's server",
+        service: None,
+    },
+    Tool {
         program: "jq",
         package: "jq",
         purpose: "reads JSON in an example of the site",

@@ -5,15 +5,16 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 use teredo::Prefix;
 use teredo::client::NatTraversal;
 use teredo_firewall::{Backend, Exception, SetPath};
+use teredo_fleet::{Grant, HostKey, Urls};
 use teredo_tunnel::kernel::DataPathChoice;
 use teredo_tunnel::offload::Offload;
 
-use super::{FIREWALL_NOTES, SIGNALS, value};
+use super::{FIREWALL_NOTES, PUBLISH_NOTES, SIGNALS, value};
 
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ClientArgs {
@@ -245,6 +246,92 @@ pub(crate) struct FirewallArgs {
     #[arg(long, value_name = "ADDR:PORT", value_parser = value::metrics)]
     pub(crate) metrics: Option<SocketAddr>,
     /// Remove the table 'inet teredo', which opens the inside of every tunnel, and exit
-    #[arg(long, conflicts_with_all = ["set", "backend", "allow_inbound", "interface", "lease", "follow", "close_relay_forward", "metrics"])]
+    #[arg(long, conflicts_with_all = ["set", "backend", "allow_inbound", "interface", "lease", "follow", "close_relay_forward", "metrics", "fleet"])]
     pub(crate) remove: bool,
+    /// Follow the hosts of a fleet instead, whose ports these NATS servers have, in a set of 'ipv4_addr . inet_service'
+    #[arg(
+        long,
+        value_name = "URL,...",
+        requires = "set",
+        help_heading = "Options of a perimeter"
+    )]
+    #[arg(conflicts_with_all = ["backend", "allow_inbound", "interface", "lease", "follow", "close_relay_forward", "metrics"])]
+    pub(crate) fleet: Option<Urls>,
+    #[command(flatten)]
+    pub(crate) servers: ServersArgs,
+    /// Also hold the mapped endpoint of each host, as the world sees it
+    #[arg(long, requires = "fleet", help_heading = "Options of a perimeter")]
+    pub(crate) mapped: bool,
+    /// Name by which hosts wait for this perimeter [default: the name of this host]
+    #[arg(
+        long,
+        value_name = "KEY",
+        requires = "fleet",
+        help_heading = "Options of a perimeter"
+    )]
+    pub(crate) name: Option<HostKey>,
+    /// Addresses that hosts may name, or that one host may name; repeat for more [default: any]
+    #[arg(
+        long = "network",
+        value_name = "[HOST=]NET/LEN",
+        requires = "fleet",
+        help_heading = "Options of a perimeter"
+    )]
+    pub(crate) networks: Vec<Grant>,
+}
+
+/// The right to use the servers of a fleet.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ServersArgs {
+    /// Credentials for the NATS servers, or the seed of an nkey, as 'teredo publish nats-config' writes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) creds: Option<PathBuf>,
+    /// Certificates of the authority of the NATS servers, in PEM; with it the connection is encrypted [default: those of
+    /// the system]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(args_conflicts_with_subcommands = true, after_help = PUBLISH_NOTES)]
+pub(crate) struct PublishArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<PublishCommand>,
+    /// NATS servers of the fleet, such as tls://nats-1.example,tls://nats-2.example
+    #[arg(long, value_name = "URL,...")]
+    pub(crate) nats: Option<Urls>,
+    #[command(flatten)]
+    pub(crate) servers: ServersArgs,
+    /// Time until the entry counts for nothing if this host does not renew it; a new bucket keeps entries for so long
+    /// [default: that of the bucket, and 15 seconds for a new one]
+    #[arg(long, value_name = "S", value_parser = value::lease)]
+    pub(crate) lease: Option<Duration>,
+    /// Key of this host in the bucket [default: its name, with '_' for each dot]
+    #[arg(long, value_name = "KEY")]
+    pub(crate) host: Option<HostKey>,
+    /// Wait until this perimeter has confirmed a port before it is used, at most 250 ms; repeat for more
+    #[arg(long = "perimeter", value_name = "KEY")]
+    pub(crate) perimeters: Vec<HostKey>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum PublishCommand {
+    /// Write the part of nats-server.conf with the users of a fleet, and a key for each of them
+    NatsConfig(NatsConfigArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NatsConfigArgs {
+    /// Host that publishes; repeat for more
+    #[arg(long = "host", value_name = "KEY")]
+    pub(crate) hosts: Vec<HostKey>,
+    /// Perimeter that follows and confirms; repeat for more
+    #[arg(long = "perimeter", value_name = "KEY")]
+    pub(crate) perimeters: Vec<HostKey>,
+    /// Program that only reads the bucket; repeat for more
+    #[arg(long = "reader", value_name = "KEY")]
+    pub(crate) readers: Vec<HostKey>,
+    /// Folder for teredo-fleet.conf and the keys, KEY.nk; a key that is there is used again
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
 }

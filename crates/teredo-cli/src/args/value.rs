@@ -32,6 +32,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| String::from("expected seconds or a time such as '1m 30s', at most a week"))
 }
 
+/// The lease of a fleet's entries. Three renewals fit in it.
+pub(crate) fn lease(text: &str) -> Result<Duration, String> {
+    let lease = duration(text).ok();
+    lease
+        .filter(|lease| *lease >= teredo_fleet::SHORTEST_LEASE)
+        .ok_or_else(|| String::from("expected 1 second to a week"))
+}
+
 /// The time that a program has. Without any, each run would fail.
 pub(crate) fn limit(text: &str) -> Result<Duration, String> {
     let shortest = Duration::from_millis(100);

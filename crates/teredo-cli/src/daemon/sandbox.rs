@@ -131,6 +131,23 @@ impl Needs {
         }
     }
 
+    /// A publisher: it talks to the local service and to the servers of its fleet.
+    pub(crate) fn of_a_publisher() -> Self {
+        Self {
+            internet: Internet::All,
+            ..Self::default()
+        }
+    }
+
+    /// A firewall at the perimeter, with this socket.
+    pub(crate) fn of_a_perimeter(socket: &Path) -> Self {
+        Self {
+            writable: socket.parent().map(Path::to_path_buf).into_iter().collect(),
+            internet: Internet::All,
+            ..Self::default()
+        }
+    }
+
     /// A firewall agent: it talks to the kernel and to services of this host, and listens if it serves metrics.
     pub(crate) fn of_a_firewall(metrics: bool) -> Self {
         Self {

@@ -24,6 +24,7 @@ mod discovery;
 mod doctor;
 mod faults_server;
 mod firewalld;
+mod fleet;
 mod flood;
 mod flood_server;
 mod garbage;

@@ -1,0 +1,62 @@
+//! More than one machine: the ports of hosts, at the firewalls of their perimeter.
+//!
+//! ```text
+//!  publish.rs    'teredo publish': this host's port, in the bucket
+//!  perimeter.rs  'teredo firewall --fleet': the bucket's ports, in a set of nftables
+//!  report.rs     what the perimeter's process says of itself, and 'teredo status' shows
+//!  account.rs    'teredo publish nats-config': the users of the bucket
+//! ```
+
+pub(crate) mod account;
+pub(crate) mod perimeter;
+pub(crate) mod publish;
+pub(crate) mod report;
+
+use teredo_fleet::{ConnectError, HostKey, Servers};
+
+use crate::args::ServersArgs;
+use crate::failure::{Exit, Failure};
+
+/// The servers that the options name.
+fn servers(urls: teredo_fleet::Urls, args: &ServersArgs) -> Servers {
+    Servers {
+        urls,
+        creds: args.creds.clone(),
+        ca: args.ca.clone(),
+    }
+}
+
+/// The key of this host: `chosen`, or that of its name.
+fn key(chosen: Option<&HostKey>, option: &str) -> Result<HostKey, Failure> {
+    if let Some(key) = chosen {
+        return Ok(key.clone());
+    }
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    HostKey::of_host_name(&name.to_string_lossy()).map_err(|error| {
+        Failure::new(Exit::Failed, "the name of this host gives no key")
+            .because(error)
+            .hint(format!("choose one with {option}"))
+    })
+}
+
+/// Who reads on the way sees all ports, and may write others.
+fn warn_if_plain(servers: &Servers) {
+    if !servers.are_encrypted() {
+        tracing::warn!(
+            "the connection to the servers need not be encrypted: name them tls://HOST, and their authority with --ca"
+        );
+    }
+}
+
+fn connect_failure(what: &str, error: ConnectError) -> Failure {
+    let hint = match &error {
+        ConnectError::File { .. } => "the file must be readable for this user",
+        ConnectError::Credentials(_) => {
+            "'teredo publish nats-config' writes such files, and so does nsc of NATS"
+        }
+        _ => "'nats-server --help' and the log of the server tell more",
+    };
+    Failure::new(Exit::Failed, what.to_owned())
+        .because(error)
+        .hint(hint)
+}

@@ -1,0 +1,185 @@
+//! The configuration of nats-server for a fleet: one user a host, who can write the host's own key and nothing else.
+
+use std::fmt::Write as _;
+
+use nkeys::KeyPair;
+
+use crate::bucket::{BUCKET, MAX_BYTES, PREFIX, STREAM};
+use crate::confirm::{ASK, CONFIRMED};
+use crate::servers::inbox_prefix;
+use crate::{HostKey, MAX_ENTRY};
+
+/// A user of the account, with a key pair.
+#[derive(Debug)]
+pub struct User {
+    /// The host, or the perimeter.
+    pub name: HostKey,
+    /// What the user may do.
+    pub role: FleetRole,
+    pair: KeyPair,
+}
+
+/// What a user may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FleetRole {
+    /// Write one key.
+    Host,
+    /// Read all keys, create the bucket, and confirm.
+    Perimeter,
+    /// Read all keys.
+    Reader,
+}
+
+/// A seed that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is no seed of a user's nkey")]
+pub struct SeedError;
+
+impl User {
+    /// A user with a new key pair.
+    #[must_use]
+    pub fn generate(name: HostKey, role: FleetRole) -> Self {
+        Self {
+            name,
+            role,
+            pair: KeyPair::new_user(),
+        }
+    }
+
+    /// A user with the pair of this seed.
+    ///
+    /// # Errors
+    ///
+    /// [`SeedError`]
+    pub fn with_seed(name: HostKey, role: FleetRole, seed: &str) -> Result<Self, SeedError> {
+        let seed = seed.trim();
+        if !seed.starts_with("SU") {
+            return Err(SeedError);
+        }
+        let pair = KeyPair::from_seed(seed).map_err(|_| SeedError)?;
+        Ok(Self { name, role, pair })
+    }
+
+    /// The secret, for `--creds` of this user alone.
+    ///
+    /// # Errors
+    ///
+    /// [`SeedError`], which a pair with a seed does not give.
+    pub fn seed(&self) -> Result<String, SeedError> {
+        self.pair.seed().map_err(|_| SeedError)
+    }
+
+    fn publish(&self) -> Vec<String> {
+        let name = &self.name;
+        match self.role {
+            FleetRole::Host => vec![
+                format!("{PREFIX}{name}"),
+                format!("{ASK}.{name}"),
+                format!("$JS.API.STREAM.INFO.{STREAM}"),
+            ],
+            FleetRole::Perimeter => [
+                watching(),
+                vec![
+                    format!("$JS.API.STREAM.CREATE.{STREAM}"),
+                    format!("{CONFIRMED}.*.{name}"),
+                ],
+            ]
+            .concat(),
+            FleetRole::Reader => watching(),
+        }
+    }
+
+    fn subscribe(&self) -> Vec<String> {
+        let name = &self.name;
+        let inbox = format!("{}.>", inbox_prefix(name));
+        match self.role {
+            FleetRole::Host => vec![inbox, format!("{CONFIRMED}.{name}.*")],
+            FleetRole::Perimeter => vec![inbox, format!("{ASK}.*")],
+            FleetRole::Reader => vec![inbox],
+        }
+    }
+}
+
+/// What it takes to watch the bucket.
+fn watching() -> Vec<String> {
+    vec![
+        format!("$JS.API.STREAM.INFO.{STREAM}"),
+        format!("$JS.API.CONSUMER.CREATE.{STREAM}"),
+        format!("$JS.API.CONSUMER.CREATE.{STREAM}.>"),
+        format!("$JS.API.CONSUMER.INFO.{STREAM}.>"),
+        format!("$JS.API.CONSUMER.DELETE.{STREAM}.>"),
+        format!("$JS.API.DIRECT.GET.{STREAM}.>"),
+        format!("$JS.FC.{STREAM}.>"),
+    ]
+}
+
+/// The consumers for which the account has room: one a perimeter or reader, and the next one of each before the last has gone.
+const SPARE_CONSUMERS: usize = 16;
+
+/// The longest message of any client, in bytes: an entry, and the requests of the library.
+const MAX_PAYLOAD: usize = 16 * MAX_ENTRY;
+
+/// The subscriptions of one connection.
+const MAX_SUBSCRIPTIONS: usize = 64;
+
+/// The file to be included in `nats-server.conf`.
+///
+/// ```
+/// use teredo_fleet::{FleetRole, User, account};
+///
+/// let users = [User::generate("web".parse()?, FleetRole::Host)];
+/// assert!(account(&users).contains("\"$KV.teredo_ports.web\""));
+/// # Ok::<(), teredo_fleet::ParseKeyError>(())
+/// ```
+#[must_use]
+pub fn account(users: &[User]) -> String {
+    let readers = users
+        .iter()
+        .filter(|user| user.role != FleetRole::Host)
+        .count();
+    let consumers = readers * 4 + SPARE_CONSUMERS;
+    let mut text = format!(
+        "# The account of a Teredo fleet, written by 'teredo publish nats-config'.\n\
+         # In nats-server.conf, next to 'jetstream' and 'tls': include \"teredo-fleet.conf\"\n\
+         \n\
+         # A client can send no longer message, and hold no more subscriptions.\n\
+         max_payload: {MAX_PAYLOAD}\n\
+         max_subscriptions: {MAX_SUBSCRIPTIONS}\n\
+         \n\
+         accounts {{\n\
+         \x20 TEREDO {{\n\
+         \x20   # The bucket '{BUCKET}' alone, in memory: it takes one entry a key, of at most {MAX_ENTRY} bytes each.\n\
+         \x20   jetstream {{ max_memory: {}, max_store: 0, max_streams: 1, max_consumers: {consumers} }}\n\
+         \x20   users: [\n",
+        // Of each replica.
+        MAX_BYTES * 3 + (64 << 20)
+    );
+    for user in users {
+        let what = match user.role {
+            FleetRole::Host => "host",
+            FleetRole::Perimeter => "perimeter",
+            FleetRole::Reader => "reader",
+        };
+        let list = |subjects: Vec<String>| {
+            let quoted: Vec<_> = subjects
+                .iter()
+                .map(|subject| format!("\"{subject}\""))
+                .collect();
+            quoted.join(", ")
+        };
+        // Writing to a text does not fail.
+        let _ = writeln!(
+            text,
+            "      # {what} {}\n      {{ nkey: {}, permissions: {{\n          publish: {{ allow: [{}] }}\n          \
+             subscribe: {{ allow: [{}] }} }} }}",
+            user.name,
+            user.pair.public_key(),
+            list(user.publish()),
+            list(user.subscribe()),
+        );
+    }
+    text + "    ]\n  }\n}\n"
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! The bucket `teredo_ports` of JetStream.
+
+use std::time::{Duration, Instant};
+
+use async_nats::header::HeaderMap;
+use async_nats::jetstream::consumer::push::{self, Messages};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PushConsumer};
+use async_nats::jetstream::context::{GetStreamErrorKind, PublishAckFuture};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
+use async_nats::jetstream::{Context, ErrorCode};
+
+use crate::{Entry, HostKey, MAX_ENTRY, News};
+
+/// The name of the bucket.
+pub const BUCKET: &str = "teredo_ports";
+
+/// The stream behind it (the layout of NATS' key-value stores, ADR-8).
+pub(crate) const STREAM: &str = "KV_teredo_ports";
+
+/// The subject of a key is this and the key.
+pub(crate) const PREFIX: &str = "$KV.teredo_ports.";
+
+/// The replicas of a bucket in a cluster.
+const REPLICAS: usize = 3;
+
+/// The bytes of a bucket: entries of some 600 bytes with their overhead, of more hosts than a perimeter follows.
+pub const MAX_BYTES: i64 = 192 << 20;
+
+/// A bucket gives a sign of life so often; a watch that misses two begins anew.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Why there is no bucket.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BucketError {
+    /// No answer, or a refusal.
+    #[error("the bucket '{BUCKET}' cannot be reached: {0}")]
+    Unreachable(String),
+    /// There is none yet.
+    #[error("the bucket '{BUCKET}' does not exist yet")]
+    Missing,
+    /// It cannot be created.
+    #[error("the bucket '{BUCKET}' does not exist, and cannot be created: {0}")]
+    NotCreated(String),
+    /// Its entries do not end.
+    #[error("the entries of the bucket '{BUCKET}' never end: it was created without a TTL")]
+    WithoutLease,
+}
+
+/// The bucket, which exists.
+#[derive(Clone, Debug)]
+pub(crate) struct Bucket {
+    context: Context,
+    stream: Stream,
+    /// How long an entry lasts.
+    pub(crate) lease: Duration,
+}
+
+/// The stream of a bucket whose entries last for `lease`.
+///
+/// It is in memory: after a loss of all servers, no lease holds any more. It keeps the last entry of each key.
+fn config(lease: Duration, replicas: usize) -> Config {
+    Config {
+        name: STREAM.to_owned(),
+        description: Some(String::from(
+            "the UDP ports of Teredo hosts (teredo.port/1)",
+        )),
+        subjects: vec![format!("{PREFIX}>")],
+        max_messages_per_subject: 1,
+        max_bytes: MAX_BYTES,
+        max_age: lease,
+        max_message_size: MAX_ENTRY as i32,
+        storage: StorageType::Memory,
+        num_replicas: replicas,
+        discard: DiscardPolicy::New,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: true,
+        ..Config::default()
+    }
+}
+
+impl Bucket {
+    /// The bucket. If there is none, `create` is the lease of a new one, if this connection may create it; without it, the
+    /// bucket is waited for.
+    pub(crate) async fn open(
+        context: &Context,
+        create: Option<Duration>,
+    ) -> Result<Self, BucketError> {
+        let stream = match (find(context).await?, create) {
+            (Some(stream), _) => stream,
+            (None, None) => return Err(BucketError::Missing),
+            (None, Some(lease)) => match new(context, lease).await {
+                Ok(stream) => stream,
+                // Another host may have created it meanwhile.
+                Err(error) => find(context).await?.ok_or(error)?,
+            },
+        };
+        let lease = stream.cached_info().config.max_age;
+        if lease.is_zero() {
+            return Err(BucketError::WithoutLease);
+        }
+        Ok(Self {
+            context: context.clone(),
+            stream,
+            lease,
+        })
+    }
+
+    /// Sends an entry. The future that it returns completes when the cluster has it.
+    pub(crate) async fn put(&self, entry: &Entry) -> Result<PublishAckFuture, String> {
+        let subject = format!("{PREFIX}{}", entry.host);
+        let sent = self.context.publish(subject, entry.encode().into()).await;
+        sent.map_err(|error| error.to_string())
+    }
+
+    /// Deletes a key.
+    pub(crate) async fn delete(&self, key: &HostKey) -> Result<(), String> {
+        let mut headers = HeaderMap::new();
+        headers.insert("KV-Operation", "DEL");
+        let subject = format!("{PREFIX}{key}");
+        let sent = self
+            .context
+            .publish_with_headers(subject, headers, Vec::new().into())
+            .await;
+        let acknowledged = sent.map_err(|error| error.to_string())?.await;
+        acknowledged.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// All entries, then each change.
+    pub(crate) async fn watch(&self, deliver_subject: String) -> Result<Watch, BucketError> {
+        let unreachable =
+            |error: &dyn std::fmt::Display| BucketError::Unreachable(error.to_string());
+        let config = push::Config {
+            deliver_subject,
+            description: Some(String::from("a perimeter")),
+            deliver_policy: DeliverPolicy::LastPerSubject,
+            ack_policy: AckPolicy::None,
+            filter_subject: format!("{PREFIX}>"),
+            idle_heartbeat: HEARTBEAT,
+            flow_control: true,
+            memory_storage: true,
+            num_replicas: 1,
+            inactive_threshold: HEARTBEAT * 10,
+            ..push::Config::default()
+        };
+        let consumer: PushConsumer = self
+            .stream
+            .create_consumer(config)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        let is_empty = consumer.cached_info().num_pending == 0;
+        let messages = consumer
+            .messages()
+            .await
+            .map_err(|error| unreachable(&error))?;
+        Ok(Watch {
+            messages,
+            next: 1,
+            is_complete: is_empty,
+        })
+    }
+}
+
+/// The stream of the bucket; none if there is none.
+async fn find(context: &Context) -> Result<Option<Stream>, BucketError> {
+    match context.get_stream(STREAM).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) => match error.kind() {
+            GetStreamErrorKind::JetStream(code)
+                if code.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+            {
+                Ok(None)
+            }
+            _ => Err(BucketError::Unreachable(error.to_string())),
+        },
+    }
+}
+
+async fn new(context: &Context, lease: Duration) -> Result<Stream, BucketError> {
+    let replicated = context.create_stream(config(lease, REPLICAS)).await;
+    let created = match replicated {
+        // A single server has no replicas.
+        Err(error) if error.to_string().contains("non-clustered") => {
+            context.create_stream(config(lease, 1)).await
+        }
+        other => other,
+    };
+    created.map_err(|error| BucketError::NotCreated(error.to_string()))
+}
+
+/// The entries of a bucket as they are delivered. A gap ends it, and the next one begins with all entries.
+pub(crate) struct Watch {
+    messages: Messages,
+    /// The number of the next delivery.
+    next: u64,
+    /// Whether the entries that were there at the beginning have been delivered.
+    pub(crate) is_complete: bool,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch")
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A delivered entry.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    message: async_nats::jetstream::Message,
+    revision: u64,
+    stamp: Duration,
+    /// When it was read.
+    pub(crate) at: Instant,
+}
+
+impl Watch {
+    /// The next entry. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// Why the watch has ended.
+    pub(crate) async fn next(&mut self) -> Result<Delivered, String> {
+        use futures_util::StreamExt as _;
+        let message = match self.messages.next().await {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Err(error.to_string()),
+            None => return Err(String::from("the subscription has ended")),
+        };
+        let info = message.info().map_err(|error| error.to_string())?;
+        if info.consumer_sequence != self.next {
+            return Err(format!(
+                "entries from {} to {} are missing",
+                self.next, info.consumer_sequence
+            ));
+        }
+        let (revision, pending) = (info.stream_sequence, info.pending);
+        let stamp = Duration::from_nanos(
+            u64::try_from(info.published.unix_timestamp_nanos()).unwrap_or_default(),
+        );
+        self.next += 1;
+        self.is_complete |= pending == 0;
+        Ok(Delivered {
+            message,
+            revision,
+            stamp,
+            at: Instant::now(),
+        })
+    }
+}
+
+impl Delivered {
+    /// The entry as the ledger takes it.
+    pub(crate) fn news(&self) -> News<'_> {
+        let operation = self
+            .message
+            .headers
+            .as_ref()
+            .and_then(|headers| headers.get("KV-Operation"));
+        News {
+            key: self
+                .message
+                .subject
+                .strip_prefix(PREFIX)
+                .unwrap_or_default(),
+            revision: self.revision,
+            stamp: self.stamp,
+            value: operation.is_none().then_some(&self.message.payload),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Confirmations: a perimeter tells a host that its port is open, so that the host waits for it before it sends.
+//!
+//! ```text
+//!  host                       bucket                 perimeter
+//!   │── entry (time T) ─────────>│── entry ────────────>│ opens the endpoint
+//!   │<───────── teredo.confirmed.HOST.PERIMETER (T) ────│
+//!   │── teredo.ask.HOST ───────────────────────────────>│ if no answer came: the perimeter says it again
+//! ```
+//!
+//! They are plain messages. One that is lost costs a question, or the deadline of the gate.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{HostKey, HostState};
+
+/// The first tokens of the subjects of confirmations.
+pub(crate) const CONFIRMED: &str = "teredo.confirmed";
+
+/// The first tokens of the subjects of questions.
+pub(crate) const ASK: &str = "teredo.ask";
+
+/// The name of the format of a confirmation.
+pub const CONFIRMATION_SCHEMA: &str = "teredo.confirmed/1";
+
+/// A perimeter's word that it has acted on the entries of a host up to one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    schema: String,
+    /// The boot of the host.
+    pub boot: String,
+    /// The number of the announcement.
+    pub sequence: u64,
+    /// The time of the host's last entry, as the entry has it.
+    pub time: String,
+}
+
+impl Confirmation {
+    /// The confirmation of a host's state.
+    #[must_use]
+    pub fn of(state: &HostState) -> Self {
+        Self {
+            schema: CONFIRMATION_SCHEMA.to_owned(),
+            boot: state.boot.clone().into(),
+            sequence: state.sequence,
+            time: teredo_notify::types::rfc3339(SystemTime::UNIX_EPOCH + state.time),
+        }
+    }
+
+    /// Reads one; none if it is none.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let read: Self = serde_json::from_slice(bytes).ok()?;
+        (read.schema == CONFIRMATION_SCHEMA).then_some(read)
+    }
+
+    /// The confirmation in JSON.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    fn time(&self) -> Option<Duration> {
+        let time = humantime::parse_rfc3339(&self.time).ok()?;
+        time.duration_since(SystemTime::UNIX_EPOCH).ok()
+    }
+}
+
+/// The perimeters that a host waits for, and how far each has come.
+#[derive(Debug)]
+pub(crate) struct Perimeters {
+    boot: String,
+    confirmed: BTreeMap<HostKey, Duration>,
+}
+
+impl Perimeters {
+    pub(crate) fn new(boot: String, names: &[HostKey]) -> Self {
+        let never = |name: &HostKey| (name.clone(), Duration::ZERO);
+        Self {
+            boot,
+            confirmed: names.iter().map(never).collect(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.confirmed.is_empty()
+    }
+
+    /// Takes the message of a perimeter; one that is not waited for counts for nothing.
+    pub(crate) fn take(&mut self, perimeter: &str, message: &[u8]) {
+        let known = perimeter
+            .parse()
+            .ok()
+            .and_then(|name: HostKey| self.confirmed.get_mut(&name));
+        let confirmation =
+            Confirmation::decode(message).filter(|message| message.boot == self.boot);
+        if let (Some(known), Some(time)) = (known, confirmation.and_then(|message| message.time()))
+        {
+            *known = (*known).max(time);
+        }
+    }
+
+    /// Those that have not confirmed the entry of this time.
+    pub(crate) fn missing(&self, time: Duration) -> Vec<&HostKey> {
+        let missing = self
+            .confirmed
+            .iter()
+            .filter(|(_, confirmed)| **confirmed < time);
+        missing.map(|(name, _)| name).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,304 @@
+use super::*;
+
+const LEASE: Duration = Duration::from_secs(15);
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A ledger, and the bucket that it follows: revisions and stamps go on by themselves.
+struct World {
+    ledger: Ledger,
+    start: Instant,
+    revision: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Terms)) -> Self {
+        let mut terms = Terms {
+            lease: LEASE,
+            mapped: false,
+            grants: Grants::default(),
+            hosts: MAX_HOSTS,
+        };
+        change(&mut terms);
+        Self {
+            ledger: Ledger::new(terms),
+            start: Instant::now(),
+            revision: 0,
+        }
+    }
+
+    fn at(&self, second: u64) -> Instant {
+        self.start + seconds(second)
+    }
+
+    /// The bucket delivers at once what it takes at this second.
+    fn put(&mut self, second: u64, entry: &Entry) -> Result<Learnt, Refusal> {
+        self.deliver(second, second, entry)
+    }
+
+    fn deliver(&mut self, taken: u64, arrived: u64, entry: &Entry) -> Result<Learnt, Refusal> {
+        self.revision += 1;
+        let news = News {
+            key: entry.host.as_str(),
+            revision: self.revision,
+            stamp: seconds(1_000_000 + taken),
+            value: Some(&entry.encode()),
+        };
+        self.ledger.learn(&news, self.start + seconds(arrived))
+    }
+
+    fn delete(&mut self, second: u64, key: &str) -> Result<Learnt, Refusal> {
+        self.revision += 1;
+        let news = News {
+            key,
+            revision: self.revision,
+            stamp: seconds(1_000_000 + second),
+            value: None,
+        };
+        self.ledger.learn(&news, self.start + seconds(second))
+    }
+
+    fn is_open(&self, second: u64, endpoint: &str) -> bool {
+        self.ledger
+            .until(&endpoint.parse().unwrap(), self.at(second))
+            .is_some()
+    }
+}
+
+fn entry(host: &str, time: u64, port: u16) -> Entry {
+    Entry {
+        host: host.parse().unwrap(),
+        address: None,
+        local: (port != 0).then(|| SocketAddrV4::new([192, 0, 2, 7].into(), port)),
+        mapped: (port != 0).then(|| SocketAddrV4::new([198, 51, 100, 1].into(), port)),
+        sequence: u64::from(port),
+        boot: String::from("first"),
+        time: seconds(time),
+        lease: None,
+    }
+}
+
+fn name(result: Result<Learnt, Refusal>) -> &'static str {
+    result.unwrap_err().name()
+}
+
+const OLD: &str = "192.0.2.7:4500";
+const NEW: &str = "192.0.2.7:4501";
+
+#[test]
+fn an_entry_is_a_lease() {
+    let mut world = World::new();
+    assert_eq!(
+        world.put(0, &entry("web", 1, 4500)).unwrap(),
+        Learnt::Changed
+    );
+    assert!(world.is_open(14, OLD) && !world.is_open(15, OLD));
+    assert_eq!(
+        world.put(5, &entry("web", 6, 4500)).unwrap(),
+        Learnt::Renewed
+    );
+    assert!(world.is_open(19, OLD) && !world.is_open(20, OLD));
+}
+
+/// A host may want a shorter lease than the bucket has, and not a longer one.
+#[test]
+fn a_shorter_lease_of_one_host_holds_for_it_alone() {
+    let mut world = World::new();
+    world
+        .put(
+            0,
+            &Entry {
+                lease: Some(seconds(3)),
+                ..entry("web", 1, 4500)
+            },
+        )
+        .unwrap();
+    world
+        .put(
+            0,
+            &Entry {
+                lease: Some(seconds(60)),
+                ..entry("mail", 1, 4501)
+            },
+        )
+        .unwrap();
+    assert!(world.is_open(2, OLD) && !world.is_open(3, OLD));
+    assert!(world.is_open(14, NEW) && !world.is_open(15, NEW));
+}
+
+#[test]
+fn a_rebind_opens_the_new_port_and_closes_the_old_one() {
+    let mut world = World::new();
+    world.put(0, &entry("web", 1, 4500)).unwrap();
+    world.ledger.take_dirty();
+    assert_eq!(
+        world.put(1, &entry("web", 2, 4501)).unwrap(),
+        Learnt::Changed
+    );
+    let dirty = world.ledger.take_dirty();
+    assert_eq!(
+        dirty,
+        HashSet::from([OLD.parse().unwrap(), NEW.parse().unwrap()])
+    );
+    assert!(!world.is_open(1, OLD) && world.is_open(1, NEW));
+}
+
+#[test]
+fn port_0_and_a_deleted_key_close_at_once() {
+    let mut world = World::new();
+    world.put(0, &entry("web", 1, 4500)).unwrap();
+    world.put(1, &entry("web", 2, 0)).unwrap();
+    assert!(!world.is_open(1, OLD));
+    world.put(2, &entry("web", 3, 4500)).unwrap();
+    assert_eq!(world.delete(3, "web").unwrap(), Learnt::Gone);
+    assert!(!world.is_open(3, OLD));
+    assert_eq!(world.delete(3, "never").unwrap(), Learnt::Known);
+}
+
+/// A perimeter that starts late gets entries that are old: each has what is left of its lease, by the server's clock.
+#[test]
+fn an_old_entry_has_the_rest_of_its_lease() {
+    let mut world = World::new();
+    // Both arrive in the same moment; the second tells the time for the first, too.
+    world.deliver(0, 100, &entry("web", 1, 4500)).unwrap();
+    world.deliver(10, 100, &entry("mail", 1, 4501)).unwrap();
+    assert!(world.is_open(100 + 4, OLD) && !world.is_open(100 + 5, OLD));
+    assert!(world.is_open(100 + 14, NEW) && !world.is_open(100 + 15, NEW));
+}
+
+/// Rule 1: nobody reports the end of an entry. It ends by itself, although the bucket says nothing more.
+#[test]
+fn a_host_without_renewals_is_closed_and_forgotten_a_lease_later() {
+    let mut world = World::new();
+    world.put(0, &entry("web", 1, 4500)).unwrap();
+    world.ledger.take_dirty();
+    world.ledger.expire(world.at(15));
+    assert_eq!(
+        world.ledger.take_dirty(),
+        HashSet::from([OLD.parse().unwrap()])
+    );
+    assert_eq!(
+        (world.ledger.open_hosts(), world.ledger.hosts.len()),
+        (0, 1)
+    );
+    world.ledger.expire(world.at(30));
+    assert_eq!((world.ledger.hosts.len(), world.ledger.names.len()), (0, 0));
+}
+
+#[test]
+fn a_replay_renews_nothing() {
+    let mut world = World::new();
+    world.put(0, &entry("web", 1, 4500)).unwrap();
+    world.put(1, &entry("web", 2, 4501)).unwrap();
+    for time in [1, 2] {
+        assert_eq!(name(world.put(5, &entry("web", time, 4500))), "replayed");
+    }
+    assert!(!world.is_open(5, OLD) && world.is_open(15, NEW) && !world.is_open(16, NEW));
+}
+
+#[test]
+fn an_entry_of_a_boot_that_has_ended_is_a_replay() {
+    let mut world = World::new();
+    world.put(0, &entry("web", 100, 4500)).unwrap();
+    // The clock of a host that restarts may be behind.
+    let second = Entry {
+        boot: String::from("second"),
+        ..entry("web", 1, 4501)
+    };
+    assert_eq!(world.put(1, &second).unwrap(), Learnt::Changed);
+    assert_eq!(name(world.put(2, &entry("web", 200, 4500))), "replayed");
+    assert!(!world.is_open(2, OLD) && world.is_open(2, NEW));
+}
+
+/// A clock that was set back costs one lease: the host is forgotten, and counts again.
+#[test]
+fn a_host_whose_clock_was_set_back_is_open_again_after_two_leases() {
+    let mut world = World::new();
+    world.put(0, &entry("web", 1000, 4500)).unwrap();
+    assert_eq!(name(world.put(5, &entry("web", 10, 4500))), "replayed");
+    world.ledger.expire(world.at(30));
+    assert_eq!(
+        world.put(30, &entry("web", 35, 4500)).unwrap(),
+        Learnt::Changed
+    );
+}
+
+#[test]
+fn a_snapshot_repeats_what_is_known() {
+    let mut world = World::new();
+    world.put(0, &entry("web", 1, 4500)).unwrap();
+    world.revision -= 1;
+    assert_eq!(
+        world.deliver(0, 9, &entry("web", 1, 4500)).unwrap(),
+        Learnt::Known
+    );
+    assert!(!world.is_open(15, OLD));
+}
+
+#[test]
+fn what_a_host_may_not_say_opens_nothing_and_closes_nothing() {
+    let mut world = World::with(|terms| {
+        terms.grants = Grants::new(vec!["192.0.2.0/24".parse().unwrap()]);
+    });
+    world.put(0, &entry("web", 1, 4500)).unwrap();
+    let mut forged = entry("web", 2, 4501);
+    forged.local = Some("203.0.113.9:22".parse().unwrap());
+    assert_eq!(name(world.put(1, &forged)), "not_granted");
+    assert!(
+        !world.is_open(1, "203.0.113.9:22") && world.is_open(14, OLD) && !world.is_open(15, OLD)
+    );
+
+    let revision = 100;
+    let mut learn = |key: &str, value: &[u8]| {
+        let news = News {
+            key,
+            revision,
+            stamp: seconds(1_000_001),
+            value: Some(value),
+        };
+        name(world.ledger.learn(&news, world.start + seconds(1)))
+    };
+    assert_eq!(learn("a.b", b"{}"), "key");
+    assert_eq!(learn("mail", b"{}"), "malformed");
+    assert_eq!(learn("mail", &entry("web", 3, 4500).encode()), "other_host");
+    let mut nobody = entry("mail", 3, 4500);
+    nobody.local = Some("127.0.0.1:4500".parse().unwrap());
+    assert_eq!(learn("mail", &nobody.encode()), "address");
+}
+
+#[test]
+fn the_number_of_hosts_has_a_bound() {
+    let mut world = World::with(|terms| terms.hosts = 2);
+    world.put(0, &entry("a", 1, 1)).unwrap();
+    world.put(0, &entry("b", 1, 2)).unwrap();
+    assert_eq!(name(world.put(0, &entry("c", 1, 3))), "full");
+    assert_eq!(world.put(1, &entry("a", 2, 1)).unwrap(), Learnt::Renewed);
+}
+
+#[test]
+fn an_endpoint_of_two_hosts_is_open_as_long_as_one_of_them_has_it() {
+    let mut world = World::new();
+    world.put(0, &entry("a", 1, 4500)).unwrap();
+    world.put(5, &entry("b", 1, 4500)).unwrap();
+    world.delete(6, "b").unwrap();
+    assert!(world.is_open(14, OLD) && !world.is_open(15, OLD));
+}
+
+#[test]
+fn the_mapped_endpoint_is_open_only_if_asked_for() {
+    const MAPPED: &str = "198.51.100.1:4500";
+    let mut world = World::new();
+    world.put(0, &entry("web", 1, 4500)).unwrap();
+    assert!(!world.is_open(0, MAPPED));
+    let mut world = World::with(|terms| terms.mapped = true);
+    world.put(0, &entry("web", 1, 4500)).unwrap();
+    assert!(world.is_open(0, MAPPED) && world.is_open(0, OLD));
+    world.put(1, &entry("web", 2, 0)).unwrap();
+    assert!(!world.is_open(1, MAPPED));
+}

@@ -1,0 +1,533 @@
+//! The perimeter: it keeps a set of nftables in step with the bucket.
+//!
+//! ```text
+//!  bucket ── entries ──> ledger ── endpoints, until when ──> set of the kernel
+//!    ^                                                          │ taken
+//!  hosts <────────────── confirmed ─────────────────────────────┘
+//! ```
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddrV4;
+use std::pin::pin;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::{Client, Event, Message, Subscriber};
+use futures_util::{FutureExt as _, StreamExt as _};
+use teredo_firewall::{EndpointSet, EndpointSetError, SetPath};
+use teredo_nft::{Change, Monitor, NftError};
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+
+use crate::bucket::{Bucket, Delivered, Watch};
+use crate::confirm::{ASK, CONFIRMED, Confirmation};
+use crate::ledger::{Learnt, Ledger, Terms};
+use crate::servers::{ConnectError, Connection, Servers};
+use crate::{DEFAULT_LEASE, Grants, HostKey};
+
+/// How often the server shows that it lives: a link that is cut is noticed well within a lease.
+const PING: Duration = Duration::from_secs(1);
+
+/// How often leases are looked at. The kernel closes what has ended by itself.
+const BEAT: Duration = Duration::from_millis(250);
+
+/// The entries of one round: one transaction and a bit.
+const ROUND: usize = 2048;
+
+/// How soon what failed is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The least time between two looks at the set. A look at 100,000 elements takes some 100 ms.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A look may take one part in so many of the time.
+const LOOK_SHARE: u32 = 10;
+
+/// How long the first entries of the bucket may keep a set as it was found.
+const SNAPSHOT: Duration = Duration::from_secs(30);
+
+/// How long a confirmation may wait for the connection.
+const CONFIRM_WITHIN: Duration = Duration::from_millis(100);
+
+/// What a perimeter does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PerimeterConfig {
+    /// The servers.
+    pub servers: Servers,
+    /// The name by which hosts know it.
+    pub name: HostKey,
+    /// The set that it keeps.
+    pub set: SetPath,
+    /// Whether the set holds the mapped endpoint of each host, too.
+    pub mapped: bool,
+    /// Which host may name which addresses.
+    pub grants: Grants,
+    /// The most hosts that it follows.
+    pub hosts: usize,
+}
+
+/// Why there is no perimeter, or none any more.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PerimeterError {
+    /// There is no connection, and will be none.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The set cannot be kept.
+    #[error(transparent)]
+    Set(#[from] EndpointSetError),
+    /// The kernel cannot be followed.
+    #[error(transparent)]
+    Netlink(#[from] NftError),
+}
+
+/// The state and the counters of a perimeter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PerimeterStatus {
+    /// Whether a server is connected and its entries are complete.
+    pub is_following: bool,
+    /// Whether the kernel has taken what the entries say.
+    pub in_step: bool,
+    /// Why not.
+    pub trouble: Option<String>,
+    /// The hosts with an open endpoint.
+    pub hosts: usize,
+    /// The endpoints in the set.
+    pub endpoints: usize,
+    /// The lease of the bucket.
+    pub lease: Option<Duration>,
+    /// How often another program changed what the set held, and it was put right.
+    pub repairs: u64,
+    /// How often the kernel refused a change.
+    pub refusals: u64,
+    /// The entries that counted for nothing, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+/// A perimeter whose set is there or will be, before it follows the bucket.
+#[derive(Debug)]
+pub struct Perimeter {
+    config: PerimeterConfig,
+    set: EndpointSet,
+    monitor: Monitor,
+    status: watch::Sender<PerimeterStatus>,
+}
+
+impl Perimeter {
+    /// Looks at the set. That it does not exist yet is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`PerimeterError`]
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its I/O driver.
+    pub fn new(config: PerimeterConfig) -> Result<Self, PerimeterError> {
+        let mut set = EndpointSet::open(config.set.clone(), DEFAULT_LEASE)?;
+        // Before the first look, so that no change after it is missed.
+        let monitor = Monitor::open(set.netlink_port())?;
+        match set.read(std::time::Instant::now()) {
+            Ok(_) | Err(EndpointSetError::Missing(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Self {
+            config,
+            set,
+            monitor,
+            status: watch::Sender::default(),
+        })
+    }
+
+    /// The status, now and with every change.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<PerimeterStatus> {
+        self.status.subscribe()
+    }
+
+    /// Keeps the set in step until `shutdown` completes, and removes its elements then. Servers that are not there are
+    /// waited for; meanwhile elements end with their leases.
+    ///
+    /// # Errors
+    ///
+    /// [`PerimeterError`], if waiting does not help.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), PerimeterError> {
+        let name = format!("teredo firewall {}", self.config.name);
+        let connection = self
+            .config
+            .servers
+            .connect(&name, &self.config.name, PING)
+            .await?;
+        let mut run = Run::new(self, connection.client.clone());
+        let ended = run.until(connection, shutdown).await;
+        let released = run.set.release(std::time::Instant::now());
+        ended?;
+        match released {
+            Ok(()) | Err(EndpointSetError::Missing(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+struct Run {
+    config: PerimeterConfig,
+    client: Client,
+    set: EndpointSet,
+    monitor: Monitor,
+    status: watch::Sender<PerimeterStatus>,
+    ledger: Ledger,
+    watch: Option<Watch>,
+    /// When to look for the bucket again.
+    watch_at: Instant,
+    /// The endpoints that the kernel may have to change.
+    pending: HashSet<SocketAddrV4>,
+    /// The hosts to confirm once the kernel has taken all.
+    unconfirmed: HashSet<HostKey>,
+    /// Whether all entries have been seen once, or never will: before that, what the set holds stays.
+    has_begun: bool,
+    begin_at: Instant,
+    /// When another program's change is looked at, and when the last look was over and how long it took.
+    look_at: Option<Instant>,
+    looked: (Instant, Duration),
+    retry_at: Option<Instant>,
+    beat: Interval,
+}
+
+impl Run {
+    fn new(perimeter: Perimeter, client: Client) -> Self {
+        let Perimeter {
+            config,
+            set,
+            monitor,
+            status,
+        } = perimeter;
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let now = Instant::now();
+        let terms = Terms {
+            lease: DEFAULT_LEASE,
+            mapped: config.mapped,
+            grants: config.grants.clone(),
+            hosts: config.hosts,
+        };
+        Self {
+            config,
+            client,
+            set,
+            monitor,
+            status,
+            ledger: Ledger::new(terms),
+            watch: None,
+            // The news of the connection comes first.
+            watch_at: now + RETRY * 2,
+            pending: HashSet::new(),
+            unconfirmed: HashSet::new(),
+            has_begun: false,
+            begin_at: now + SNAPSHOT,
+            look_at: None,
+            looked: (now, Duration::ZERO),
+            retry_at: None,
+            beat,
+        }
+    }
+
+    async fn until(
+        &mut self,
+        mut connection: Connection,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), PerimeterError> {
+        let mut shutdown = pin!(shutdown);
+        let mut questions = self.client.subscribe(format!("{ASK}.*")).await.ok();
+        loop {
+            let (look_at, retry_at) = (self.look_at, self.retry_at);
+            let watch_at = self.watch.is_none().then_some(self.watch_at);
+            tokio::select! {
+                () = &mut shutdown => return Ok(()),
+                delivered = next_entry(&mut self.watch) => self.take(delivered).await,
+                Some(event) = connection.events.recv() => self.hear(&event),
+                message = next_message(&mut questions) => self.answer(&message).await,
+                change = self.monitor.changed() => self.note(&change?),
+                _ = self.beat.tick() => self.renew().await,
+                () = until(look_at) => self.look().await,
+                () = until(retry_at) => self.retry().await,
+                () = until(watch_at) => self.follow().await,
+            }
+        }
+    }
+
+    /// Begins to follow the bucket.
+    async fn follow(&mut self) {
+        self.watch_at = Instant::now() + RETRY;
+        if self.client.connection_state() != State::Connected {
+            self.lose("there is no connection to the servers");
+            return;
+        }
+        let context = async_nats::jetstream::new(self.client.clone());
+        // Where hosts need no credentials, the first of them creates the bucket, with the lease that it wants.
+        let create = self.config.servers.creds.is_some().then_some(DEFAULT_LEASE);
+        let opened = Bucket::open(&context, create).await;
+        let watched = match opened {
+            Ok(bucket) => {
+                if bucket.lease != self.ledger.lease() {
+                    self.ledger.set_lease(bucket.lease);
+                    self.set.set_lease(bucket.lease);
+                }
+                self.status
+                    .send_modify(|status| status.lease = Some(bucket.lease));
+                bucket.watch(self.client.new_inbox()).await
+            }
+            Err(error) => Err(error),
+        };
+        match watched {
+            Ok(watch) => {
+                let is_complete = watch.is_complete;
+                self.watch = Some(watch);
+                if is_complete {
+                    self.begin().await;
+                }
+            }
+            Err(error) => self.lose(&error.to_string()),
+        }
+    }
+
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Connected => {
+                tracing::info!("connected to the servers");
+                self.watch_at = Instant::now();
+            }
+            Event::Disconnected => {
+                // The bucket's consumer may go on without anybody: the next one begins with all entries.
+                self.watch = None;
+                self.lose("there is no connection to the servers");
+            }
+            // Such as a permission that is missing.
+            Event::ServerError(error) => tracing::error!(%error, "the server refuses"),
+            other => tracing::debug!(%other, "news of the connection"),
+        }
+    }
+
+    fn lose(&mut self, reason: &str) {
+        self.status.send_if_modified(|status| {
+            let is_news = status.is_following || status.trouble.as_deref() != Some(reason);
+            if is_news {
+                tracing::warn!(
+                    reason,
+                    "the bucket is not followed; what is open ends with its lease"
+                );
+            }
+            (status.is_following, status.trouble) = (false, Some(reason.to_owned()));
+            is_news
+        });
+    }
+
+    /// Takes an entry, and all that have arrived with it.
+    async fn take(&mut self, first: Result<Delivered, String>) {
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(delivered) = next.take() {
+            match delivered {
+                Ok(delivered) => self.learn(&delivered),
+                Err(reason) => {
+                    tracing::debug!(reason, "the watch has ended");
+                    self.watch = None;
+                    self.watch_at = Instant::now();
+                    break;
+                }
+            }
+            taken += 1;
+            if taken < ROUND {
+                next = next_entry(&mut self.watch).now_or_never();
+            }
+        }
+        let is_complete = self.watch.as_ref().is_some_and(|watch| watch.is_complete);
+        if is_complete && !self.status.borrow().is_following {
+            self.begin().await;
+        } else if self.has_begun {
+            self.apply().await;
+        }
+    }
+
+    fn learn(&mut self, delivered: &Delivered) {
+        let news = delivered.news();
+        match self.ledger.learn(&news, delivered.at) {
+            Ok(Learnt::Changed) => drop(self.unconfirmed.extend(news.key.parse())),
+            Ok(Learnt::Renewed | Learnt::Known | Learnt::Gone) => {}
+            Err(refusal) => {
+                let is_first = !self.status.borrow().refused.contains_key(refusal.name());
+                self.status
+                    .send_modify(|status| *status.refused.entry(refusal.name()).or_default() += 1);
+                // The key is another one's word: it is shown in quotes, and cut.
+                let key: String = news.key.chars().take(crate::MAX_KEY).collect();
+                if is_first {
+                    tracing::warn!(?key, reason = %refusal, "an entry counts for nothing; more of the kind are counted");
+                } else {
+                    tracing::debug!(?key, reason = %refusal, "an entry counts for nothing");
+                }
+            }
+        }
+    }
+
+    /// All entries are known: what the set holds beyond them is closed.
+    async fn begin(&mut self) {
+        self.has_begun = true;
+        self.pending.extend(self.set.held());
+        self.apply().await;
+        let hosts = self.ledger.open_hosts();
+        tracing::info!(hosts, "the entries of the bucket are known");
+        self.status.send_modify(|status| {
+            status.is_following = true;
+            if status.in_step {
+                status.trouble = None;
+            }
+        });
+    }
+
+    /// Puts into the kernel what may have changed.
+    async fn apply(&mut self) {
+        self.pending.extend(self.ledger.take_dirty());
+        if self.retry_at.is_some() {
+            return;
+        }
+        let now = std::time::Instant::now();
+        let endpoints: Vec<_> = self.pending.iter().copied().collect();
+        let ledger = &self.ledger;
+        match self
+            .set
+            .hold(&endpoints, |endpoint| ledger.until(endpoint, now), now)
+        {
+            Ok(()) => {
+                self.pending.clear();
+                let (endpoints, hosts) = (self.set.len(), self.ledger.open_hosts());
+                self.status.send_if_modified(|status| {
+                    let before = status.clone();
+                    (status.in_step, status.endpoints, status.hosts) = (true, endpoints, hosts);
+                    if status.is_following {
+                        status.trouble = None;
+                    }
+                    *status != before
+                });
+                self.confirm().await;
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&mut self, error: &EndpointSetError) {
+        self.retry_at = Some(Instant::now() + RETRY);
+        let reason = error.to_string();
+        self.status.send_modify(|status| {
+            if status.trouble.as_ref() != Some(&reason) {
+                tracing::error!(reason, "the set does not follow the hosts; trying again");
+            }
+            status.refusals += u64::from(!matches!(error, EndpointSetError::Missing(_)));
+            (status.in_step, status.trouble) = (false, Some(reason));
+        });
+    }
+
+    async fn retry(&mut self) {
+        self.retry_at = None;
+        self.look().await;
+    }
+
+    /// Tells the hosts that changed.
+    async fn confirm(&mut self) {
+        for host in std::mem::take(&mut self.unconfirmed) {
+            self.tell(&host).await;
+        }
+    }
+
+    async fn tell(&self, host: &HostKey) {
+        let Some(state) = self.ledger.state(host) else {
+            return;
+        };
+        if self.client.connection_state() == State::Connected {
+            let subject = format!("{CONFIRMED}.{host}.{}", self.config.name);
+            let message = Confirmation::of(&state).encode();
+            // A host that does not hear it asks.
+            let _ = timeout(CONFIRM_WITHIN, self.client.publish(subject, message.into())).await;
+        }
+    }
+
+    /// A host asks whether its entry has been acted on.
+    async fn answer(&mut self, message: &Message) {
+        let host = message
+            .subject
+            .rsplit('.')
+            .next()
+            .and_then(|token| token.parse().ok());
+        if let Some(host) = host
+            && self.status.borrow().in_step
+            && !self.unconfirmed.contains(&host)
+        {
+            self.tell(&host).await;
+        }
+    }
+
+    /// Closes what has ended, and renews what goes on.
+    async fn renew(&mut self) {
+        let now = std::time::Instant::now();
+        self.ledger.expire(now);
+        if !self.has_begun && Instant::now() >= self.begin_at {
+            self.has_begun = true;
+        }
+        if self.has_begun {
+            self.pending.extend(self.set.due(now));
+            self.apply().await;
+        }
+    }
+
+    fn note(&mut self, change: &Change) {
+        tracing::debug!(?change, "another program changed the ruleset");
+        let (over, took) = self.looked;
+        self.look_at
+            .get_or_insert(over + LOOK_INTERVAL.max(took * LOOK_SHARE));
+    }
+
+    /// Looks at the set, and puts it right.
+    async fn look(&mut self) {
+        self.look_at = None;
+        let begun = Instant::now();
+        let read = self.set.read(std::time::Instant::now());
+        self.looked = (Instant::now(), begun.elapsed());
+        match read {
+            Ok(false) if self.pending.is_empty() => {}
+            Ok(differs) => {
+                if self.has_begun {
+                    if differs && self.status.borrow().in_step {
+                        tracing::info!("another program changed the set; it is put right");
+                        self.status.send_modify(|status| status.repairs += 1);
+                    }
+                    self.pending.extend(self.ledger.endpoints());
+                    self.pending.extend(self.set.held());
+                    self.apply().await;
+                }
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+}
+
+async fn next_entry(watch: &mut Option<Watch>) -> Result<Delivered, String> {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next_message(subscriber: &mut Option<Subscriber>) -> Message {
+    if let Some(subscriber) = subscriber
+        && let Some(message) = subscriber.next().await
+    {
+        return message;
+    }
+    std::future::pending().await
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

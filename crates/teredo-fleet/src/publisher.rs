@@ -1,0 +1,582 @@
+//! The publisher: it keeps the state of the local node in the bucket, as a lease, and is a gate of the node meanwhile.
+//!
+//! ```text
+//!  node ── port (sequence) ──> publisher ── entry ──> bucket ──> perimeters
+//!    ^                            │  ^                                │
+//!    └──────── settled ───────────┘  └── confirmed, if it waits ──────┘
+//! ```
+
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::{Duration, SystemTime};
+
+use async_nats::connection::State;
+use async_nats::jetstream::{self, Context};
+use async_nats::{Event, Subscriber};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use teredo_notify::Snapshot;
+use teredo_notify::hub::GateReport;
+use teredo_notify::watcher::{GatingError, GatingSubscriber};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::bucket::{Bucket, BucketError};
+use crate::confirm::{ASK, CONFIRMED, Perimeters};
+use crate::details::{self, Details};
+use crate::servers::{ConnectError, Connection, Servers};
+use crate::{Entry, HostKey};
+
+/// The lease of a bucket that a publisher creates.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
+
+/// The shortest lease: three renewals have to fit in it.
+pub const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
+/// How often a server shows that it lives.
+const PING: Duration = Duration::from_secs(5);
+
+/// How often a perimeter that has not confirmed is asked. The gate's deadline is 250 ms.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+
+/// How often it is asked once the deadline is over.
+const ASK_LATER: Duration = Duration::from_secs(1);
+
+/// How soon what the servers refused is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Entries on their way. More than one is rare: the node waits for its gate.
+const ON_THE_WAY: usize = 16;
+
+/// How long a host with credentials leaves it to a perimeter to create the bucket.
+const PERIMETER_FIRST: Duration = Duration::from_secs(5);
+
+/// How long the end waits for the servers.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// An address that no host has, to ask the kernel for the address of this host towards the world.
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 88, 99, 1);
+
+/// What a publisher does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublisherConfig {
+    /// The servers.
+    pub servers: Servers,
+    /// The key of this host.
+    pub host: HostKey,
+    /// The lease of the entry, if it is shorter than the bucket's, and of a new bucket; none: the bucket's.
+    pub lease: Option<Duration>,
+    /// The perimeters that have to confirm a port before it is used.
+    pub perimeters: Vec<HostKey>,
+    /// The socket of the local node.
+    pub socket: PathBuf,
+    /// The boot of this host, of at most 64 bytes; Linux tells it in `/proc/sys/kernel/random/boot_id`.
+    pub boot: String,
+}
+
+/// Why a publisher ends.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublisherError {
+    /// There is no connection, and will be none.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The service does not accept this process as a gate.
+    #[error(transparent)]
+    Gate(#[from] GatingError),
+    /// The system refuses a thread.
+    #[error("cannot follow the local service: {0}")]
+    Thread(std::io::Error),
+}
+
+/// The state of a publisher.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublisherStatus {
+    /// The port of the node; 0: none.
+    pub port: u16,
+    /// Whether the bucket has the current state, and each perimeter has confirmed it.
+    pub in_step: bool,
+    /// Why not.
+    pub trouble: Option<String>,
+    /// The entries that the bucket has taken.
+    pub written: u64,
+    /// The entries that it has refused, or that got no answer.
+    pub failed: u64,
+}
+
+/// A publisher, before it runs.
+#[derive(Debug)]
+pub struct Publisher {
+    config: PublisherConfig,
+    status: watch::Sender<PublisherStatus>,
+}
+
+impl Publisher {
+    /// A publisher with this configuration.
+    #[must_use]
+    pub fn new(config: PublisherConfig) -> Self {
+        Self {
+            config,
+            status: watch::Sender::default(),
+        }
+    }
+
+    /// The status, now and with every change.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<PublisherStatus> {
+        self.status.subscribe()
+    }
+
+    /// Publishes until `shutdown` completes, and deletes the entry then. Servers that are not there, and a service that does
+    /// not run, are waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`PublisherError`], if waiting does not help.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its I/O and time drivers.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), PublisherError> {
+        let Self { config, status } = self;
+        let name = format!("teredo publish {}", config.host);
+        let connection = config.servers.connect(&name, &config.host, PING).await?;
+        let details = details::follow(&config.socket).map_err(PublisherError::Thread)?;
+        let mut run = Run::new(config, status, connection.client.clone(), details);
+        let ended = run.until(connection, shutdown).await;
+        run.say_farewell().await;
+        ended
+    }
+}
+
+/// A put that the servers have not acknowledged: the time of its entry, and the error if they refuse.
+type Put = BoxFuture<'static, (Duration, Result<(), String>)>;
+
+struct Run {
+    config: PublisherConfig,
+    status: watch::Sender<PublisherStatus>,
+    client: async_nats::Client,
+    context: Context,
+    gate: GatingSubscriber,
+    details: watch::Receiver<Details>,
+    bucket: Option<Bucket>,
+    /// Since when there has been none.
+    missing_since: Option<Instant>,
+    perimeters: Perimeters,
+    state: Option<Snapshot>,
+    /// The clock of the entries: it never goes back.
+    started: (Duration, Instant),
+    last_time: Duration,
+    /// The last entry before the connection that there is now.
+    connected_after: Duration,
+    puts: FuturesUnordered<Put>,
+    /// The state that the node waits for, and the time of its entry.
+    unsettled: Option<Unsettled>,
+    /// Why the bucket does not have the state.
+    trouble: Option<String>,
+    /// What the server said it refuses, on this connection.
+    refusal: Option<String>,
+    reported: Option<String>,
+    renew_at: Instant,
+    ask_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Unsettled {
+    sequence: u64,
+    /// The first entry with it; none: there is none yet.
+    time: Option<Duration>,
+    written: bool,
+    since: Instant,
+}
+
+impl Run {
+    fn new(
+        config: PublisherConfig,
+        status: watch::Sender<PublisherStatus>,
+        client: async_nats::Client,
+        details: watch::Receiver<Details>,
+    ) -> Self {
+        let now = Instant::now();
+        let wall = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            gate: GatingSubscriber::new(&config.socket),
+            perimeters: Perimeters::new(config.boot.clone(), &config.perimeters),
+            context: jetstream::new(client.clone()),
+            config,
+            status,
+            client,
+            details,
+            bucket: None,
+            missing_since: None,
+            state: None,
+            started: (wall, now),
+            last_time: Duration::ZERO,
+            connected_after: Duration::ZERO,
+            puts: FuturesUnordered::new(),
+            unsettled: None,
+            trouble: Some(String::from("there is no connection to the servers yet")),
+            refusal: None,
+            reported: None,
+            renew_at: now,
+            ask_at: None,
+        }
+    }
+
+    async fn until(
+        &mut self,
+        mut connection: Connection,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), PublisherError> {
+        let mut shutdown = pin!(shutdown);
+        let mut confirmations = self.subscribe().await;
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return Ok(()),
+                state = self.gate.next() => self.learn(state?).await,
+                changed = self.details.changed() => if changed.is_ok() {
+                    self.put().await;
+                },
+                Some(event) = connection.events.recv() => self.hear(event).await,
+                Some((time, outcome)) = self.puts.next() => self.acknowledged(time, outcome).await,
+                message = next(&mut confirmations) => {
+                    let name = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
+                    self.perimeters.take(&name, &message.payload);
+                    self.settle().await;
+                }
+                () = sleep_until(self.renew_at) => self.put().await,
+                () = until(self.ask_at) => self.ask().await,
+            }
+        }
+    }
+
+    async fn subscribe(&self) -> Option<Subscriber> {
+        if self.perimeters.is_empty() {
+            return None;
+        }
+        self.client
+            .subscribe(format!("{CONFIRMED}.{}.*", self.config.host))
+            .await
+            .ok()
+    }
+
+    async fn learn(&mut self, state: Snapshot) {
+        self.state = Some(state);
+        self.unsettled = Some(Unsettled {
+            sequence: state.sequence,
+            time: None,
+            written: false,
+            since: Instant::now(),
+        });
+        self.status.send_modify(|status| {
+            status.port = state.port;
+            status.in_step = false;
+        });
+        self.put().await;
+    }
+
+    async fn hear(&mut self, event: Event) {
+        match event {
+            Event::Connected => {
+                tracing::info!("connected to the servers");
+                // Another cluster may have another bucket.
+                self.bucket = None;
+                self.connected_after = self.last_time;
+                self.refusal = None;
+                self.put().await;
+            }
+            Event::Disconnected => {
+                tracing::warn!("the connection to the servers is lost");
+                self.fail(String::from("there is no connection to the servers"))
+                    .await;
+            }
+            // Such as a permission that is missing.
+            Event::ServerError(error) => {
+                let refusal = error.to_string();
+                tracing::error!(refusal, "the server refuses");
+                self.refusal = Some(refusal.clone());
+                self.fail(refusal).await;
+            }
+            other => {
+                tracing::debug!(%other, "news of the connection");
+            }
+        }
+    }
+
+    /// Writes the current state, which renews the lease, too.
+    async fn put(&mut self) {
+        self.renew_at = Instant::now() + RETRY;
+        let Some(state) = self.state else {
+            return;
+        };
+        // The library would keep it for a later connection, and a port of the past would be opened then.
+        if self.client.connection_state() != State::Connected || self.puts.len() >= ON_THE_WAY {
+            return;
+        }
+        let bucket = match &self.bucket {
+            Some(bucket) => bucket.clone(),
+            None => match self.open().await {
+                Ok(bucket) => bucket,
+                Err(error) => {
+                    self.fail(error.to_string()).await;
+                    return;
+                }
+            },
+        };
+        self.renew_at = Instant::now() + self.lease() / 3;
+        let entry = self.entry(state);
+        let time = entry.time;
+        if let Some(unsettled) = &mut self.unsettled {
+            unsettled.time.get_or_insert(time);
+        }
+        match bucket.put(&entry).await {
+            Ok(acknowledgement) => self.puts.push(Box::pin(async move {
+                let outcome = acknowledgement.await;
+                (time, outcome.map(drop).map_err(|error| error.to_string()))
+            })),
+            Err(error) => self.fail(error).await,
+        }
+    }
+
+    async fn open(&mut self) -> Result<Bucket, BucketError> {
+        let create = self.config.lease.unwrap_or(DEFAULT_LEASE);
+        // With credentials, a host may not create it, as a rule, and a refusal takes as long as a silence. A perimeter does.
+        let patience = if self.config.servers.creds.is_some() {
+            PERIMETER_FIRST
+        } else {
+            Duration::ZERO
+        };
+        let is_due = self
+            .missing_since
+            .is_some_and(|since| since.elapsed() >= patience)
+            || patience.is_zero();
+        let opened = Bucket::open(&self.context, is_due.then_some(create)).await;
+        self.missing_since = match &opened {
+            Err(BucketError::Missing) => Some(self.missing_since.unwrap_or_else(Instant::now)),
+            _ => None,
+        };
+        let bucket = opened?;
+        if let Some(wanted) = self.config.lease.filter(|wanted| *wanted != bucket.lease) {
+            let (wanted, lease) = (
+                humantime::format_duration(wanted),
+                humantime::format_duration(bucket.lease),
+            );
+            tracing::warn!(
+                "the bucket keeps entries for {lease}, not {wanted}: perimeters close after the shorter of the two"
+            );
+        }
+        Ok(self.bucket.insert(bucket).clone())
+    }
+
+    /// How long an entry lasts.
+    fn lease(&self) -> Duration {
+        let bucket = self
+            .bucket
+            .as_ref()
+            .map_or(DEFAULT_LEASE, |bucket| bucket.lease);
+        self.config
+            .lease
+            .map_or(bucket, |wanted| wanted.min(bucket))
+    }
+
+    fn entry(&mut self, state: Snapshot) -> Entry {
+        let (wall, began) = self.started;
+        let micros = (wall + began.elapsed()).as_micros();
+        let now = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
+        self.last_time = now.max(self.last_time + Duration::from_micros(1));
+        let details = *self.details.borrow_and_update();
+        // The status may be of another moment than the port, and during a change it is.
+        let same_port = details
+            .local
+            .is_some_and(|local| local.port() == state.port);
+        let address = details.local.map(|local| *local.ip()).or_else(own_address);
+        let local = address
+            .filter(|_| state.has_port())
+            .map(|address| SocketAddrV4::new(address, state.port));
+        Entry {
+            host: self.config.host.clone(),
+            address: details.address.filter(|_| same_port),
+            local,
+            mapped: details.mapped.filter(|_| same_port),
+            sequence: state.sequence,
+            boot: self.config.boot.clone(),
+            time: self.last_time,
+            // The bucket's needs no mention.
+            lease: self.config.lease.filter(|wanted| {
+                self.bucket
+                    .as_ref()
+                    .is_some_and(|bucket| *wanted < bucket.lease)
+            }),
+        }
+    }
+
+    async fn acknowledged(&mut self, time: Duration, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => {
+                self.status.send_modify(|status| status.written += 1);
+                (self.trouble, self.refusal) = (None, None);
+                if let Some(unsettled) = &mut self.unsettled {
+                    unsettled.written |= unsettled.time.is_some_and(|first| first <= time);
+                }
+                self.settle().await;
+                self.report(true).await;
+            }
+            Err(error) => {
+                self.status.send_modify(|status| status.failed += 1);
+                // A server that does not answer may have lost the others: another one may answer.
+                if time > self.connected_after {
+                    let _ = self.client.force_reconnect().await;
+                }
+                self.fail(error).await;
+            }
+        }
+    }
+
+    async fn fail(&mut self, reason: String) {
+        // It tells more than the timeout that follows.
+        let reason = self.refusal.clone().unwrap_or(reason);
+        self.renew_at = Instant::now() + RETRY;
+        self.bucket = None;
+        if self.trouble.as_ref() != Some(&reason) {
+            tracing::warn!(reason, "the bucket does not have this host's state");
+        }
+        self.trouble = Some(reason);
+        self.report(false).await;
+    }
+
+    /// Settles the state once the bucket has it and each perimeter has confirmed it (N-16).
+    async fn settle(&mut self) {
+        let Some(Unsettled {
+            sequence,
+            time: Some(time),
+            written: true,
+            since,
+        }) = self.unsettled
+        else {
+            return;
+        };
+        if !self.perimeters.missing(time).is_empty() {
+            self.ask_at
+                .get_or_insert_with(|| Instant::now() + ASK_EVERY);
+            return;
+        }
+        self.gate.settle(sequence).await;
+        self.unsettled = None;
+        self.ask_at = None;
+        tracing::info!(
+            sequence,
+            micros = since.elapsed().as_micros(),
+            "the fleet knows the port"
+        );
+        self.status.send_modify(|status| status.in_step = true);
+        self.report(false).await;
+    }
+
+    /// Asks the perimeters that have not confirmed.
+    async fn ask(&mut self) {
+        self.ask_at = None;
+        let Some(Unsettled {
+            time: Some(time),
+            since,
+            ..
+        }) = self.unsettled
+        else {
+            return;
+        };
+        if self.perimeters.missing(time).is_empty() {
+            return;
+        }
+        let is_late = since.elapsed() > Duration::from_millis(250);
+        self.ask_at = Some(Instant::now() + if is_late { ASK_LATER } else { ASK_EVERY });
+        if is_late {
+            self.report(false).await;
+        }
+        if self.client.connection_state() == State::Connected {
+            // One that is lost is repeated.
+            let _ = self
+                .client
+                .publish(format!("{ASK}.{}", self.config.host), Vec::new().into())
+                .await;
+        }
+    }
+
+    /// Tells the node how the fleet is: when that changes, or to say that this process works.
+    async fn report(&mut self, always: bool) {
+        let port = self.state.map_or(0, |state| state.port);
+        let waiting = self.unsettled.as_ref().and_then(|unsettled| {
+            let missing = self.perimeters.missing(unsettled.time?);
+            let names: Vec<_> = missing.iter().map(|name| name.as_str()).collect();
+            (!names.is_empty())
+                .then(|| format!("{} did not confirm port {port}", names.join(" and ")))
+        });
+        let trouble = self.trouble.clone().or(waiting);
+        let is_new = self.reported != trouble;
+        if !is_new && !always {
+            return;
+        }
+        self.status.send_if_modified(|status| {
+            let changed = status.trouble != trouble;
+            status.trouble.clone_from(&trouble);
+            changed
+        });
+        let report = GateReport {
+            trouble: trouble.clone(),
+            protects: Vec::new(),
+            backend: Some(String::from("the fleet's perimeters")),
+            random_trouble: Some(String::from(
+                "the perimeters of a fleet open no random ports",
+            )),
+            valid: self.lease().max(RETRY * 4),
+        };
+        self.gate.report(&report).await;
+        self.reported = trouble;
+    }
+
+    /// Deletes the entry. Without the servers, it ends with its lease.
+    async fn say_farewell(&mut self) {
+        if let Some(bucket) = &self.bucket
+            && self.client.connection_state() == State::Connected
+        {
+            match timeout(FAREWELL, bucket.delete(&self.config.host)).await {
+                Ok(Ok(())) => tracing::info!("the entry of this host is deleted"),
+                Ok(Err(error)) => {
+                    tracing::warn!(error, "the entry of this host ends with its lease")
+                }
+                Err(_) => tracing::warn!(
+                    "the entry of this host ends with its lease: the servers do not answer"
+                ),
+            }
+        }
+    }
+}
+
+/// The address from which the kernel sends to the world; it sends nothing to find out.
+fn own_address() -> Option<Ipv4Addr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((ELSEWHERE, 9)).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        std::net::IpAddr::V4(address) => Some(address),
+        std::net::IpAddr::V6(_) => None,
+    }
+}
+
+async fn next(subscriber: &mut Option<Subscriber>) -> async_nats::Message {
+    if let Some(subscriber) = subscriber
+        && let Some(message) = subscriber.next().await
+    {
+        return message;
+    }
+    std::future::pending().await
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,182 @@
+//! The NATS servers, and the right to use them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use tokio::sync::mpsc;
+
+use crate::HostKey;
+
+/// How long a server may take to accept a connection, or to answer a request.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The longest pause between two attempts to connect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Events that wait; those of a connection are few.
+const EVENTS: usize = 64;
+
+/// Where the bucket is, and how to get there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Servers {
+    /// The addresses of one or more servers of the cluster.
+    pub urls: Urls,
+    /// A credentials file, or the file of an nkey's seed.
+    pub creds: Option<PathBuf>,
+    /// The certificates of the authorities that may have signed the server's, in PEM; none: those of the system.
+    pub ca: Option<PathBuf>,
+}
+
+/// One or more addresses of servers, with commas between.
+///
+/// ```
+/// use teredo_fleet::Urls;
+///
+/// let urls: Urls = "tls://nats-1.example,tls://nats-2.example:4223".parse()?;
+/// assert!(urls.are_encrypted());
+/// assert!("ftp://nats.example".parse::<Urls>().is_err());
+/// # Ok::<(), teredo_fleet::ParseUrlError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Urls(Vec<String>);
+
+/// A text that names no server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{0}' names no NATS server: expected tls://HOST[:PORT] or nats://HOST[:PORT], more than one with commas between"
+)]
+pub struct ParseUrlError(String);
+
+impl Urls {
+    /// Whether each of them asks for TLS.
+    #[must_use]
+    pub fn are_encrypted(&self) -> bool {
+        self.0.iter().all(|url| url.starts_with("tls://"))
+    }
+}
+
+impl FromStr for Urls {
+    type Err = ParseUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ParseUrlError> {
+        let urls = text.split(',').map(str::trim).map(|url| {
+            let parsed = url.parse::<ServerAddr>().ok();
+            parsed.filter(|server| {
+                !server.host().is_empty() && matches!(server.scheme(), "nats" | "tls")
+            })?;
+            Some(url.to_owned())
+        });
+        let urls: Option<Vec<_>> = urls.collect();
+        urls.map(Self).ok_or_else(|| ParseUrlError(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Urls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
+/// Why there is no connection, and will be none.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A file holds no credentials.
+    #[error("{} holds neither credentials nor the seed of an nkey", .0.display())]
+    Credentials(PathBuf),
+    /// The options cannot work.
+    #[error("cannot connect: {0}")]
+    Options(#[from] async_nats::ConnectError),
+}
+
+/// A connection, and what happens to it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) events: mpsc::Receiver<Event>,
+}
+
+impl Servers {
+    /// Whether the connection is encrypted whatever the server says.
+    #[must_use]
+    pub fn are_encrypted(&self) -> bool {
+        self.ca.is_some() || self.urls.are_encrypted()
+    }
+
+    /// Connects now or later: servers that are not there are no error. `ping` is the time between two signs of life of the
+    /// server, of which three may be missing.
+    pub(crate) async fn connect(
+        &self,
+        name: &str,
+        inbox: &HostKey,
+        ping: Duration,
+    ) -> Result<Connection, ConnectError> {
+        let (sender, events) = mpsc::channel(EVENTS);
+        let mut options = ConnectOptions::new()
+            .name(name)
+            .custom_inbox_prefix(inbox_prefix(inbox))
+            .retry_on_initial_connect()
+            .connection_timeout(PATIENCE)
+            .request_timeout(Some(PATIENCE))
+            .ping_interval(ping)
+            .reconnect_delay_callback(|attempts| {
+                let pause = Duration::from_millis(50).saturating_mul(1 << attempts.min(6));
+                pause.min(LONGEST_PAUSE)
+            })
+            .event_callback(move |event| {
+                // A full channel holds news enough.
+                drop(sender.try_send(event));
+                std::future::ready(())
+            });
+        if let Some(path) = &self.creds {
+            options = authenticate(options, path)?;
+        }
+        if let Some(path) = &self.ca {
+            // The library reads the file later, and its error names no path.
+            read(path)?;
+            options = options.add_root_certificates(path.clone());
+        }
+        options = options.require_tls(self.are_encrypted());
+        let client = options.connect(self.urls.0.as_slice()).await?;
+        Ok(Connection { client, events })
+    }
+}
+
+/// The prefix of the subjects of answers: a permission for it is one for a host's own answers alone.
+pub(crate) fn inbox_prefix(key: &HostKey) -> String {
+    format!("_INBOX_{key}")
+}
+
+fn read(path: &Path) -> Result<String, ConnectError> {
+    std::fs::read_to_string(path).map_err(|source| ConnectError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// A file with a JWT is one of a server with operators; a seed alone is for a server with nkeys in its configuration.
+fn authenticate(options: ConnectOptions, path: &Path) -> Result<ConnectOptions, ConnectError> {
+    let text = read(path)?;
+    let wrong = || ConnectError::Credentials(path.to_owned());
+    if text.contains("BEGIN NATS USER JWT") {
+        return options.credentials(&text).map_err(|_| wrong());
+    }
+    let seed = text
+        .lines()
+        .map(str::trim)
+        .find(|line| line.starts_with("SU"))
+        .ok_or_else(wrong)?;
+    nkeys::KeyPair::from_seed(seed).map_err(|_| wrong())?;
+    Ok(options.nkey(seed.to_owned()))
+}
