@@ -64,7 +64,7 @@ pub(crate) struct Choices {
 /// The log of this process.
 static LOG: OnceLock<Arc<Log>> = OnceLock::new();
 
-/// What the library for NATS may say without being asked.
+/// The level of the library for NATS.
 const QUIET: LevelFilter = LevelFilter::ERROR;
 
 /// Starts logging: by `RUST_LOG` if it is set, else debug with `--verbose`, else the usual level.

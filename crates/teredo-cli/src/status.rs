@@ -58,7 +58,7 @@ pub(crate) fn run(
             }
             Err(failure) => {
                 // A firewall at the perimeter has no node.
-                let socket = chosen.unwrap_or(Path::new(PERIMETER_SOCKET));
+                let socket = chosen.unwrap_or_else(|| Path::new(PERIMETER_SOCKET));
                 let Some(perimeter) = fleet::report::ask(socket) else {
                     return Err(failure);
                 };

@@ -14,12 +14,12 @@ use crate::{HostKey, MAX_ENTRY};
 pub struct User {
     /// The host, or the perimeter.
     pub name: HostKey,
-    /// What the user may do.
+    /// The user's rights.
     pub role: FleetRole,
     pair: KeyPair,
 }
 
-/// What a user may do.
+/// The rights of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FleetRole {
     /// Write one key.
@@ -100,7 +100,7 @@ impl User {
     }
 }
 
-/// What it takes to watch the bucket.
+/// The subjects that a watch of the bucket needs.
 fn watching() -> Vec<String> {
     vec![
         format!("$JS.API.STREAM.INFO.{STREAM}"),

@@ -27,7 +27,7 @@ pub struct Terms {
     pub hosts: usize,
 }
 
-/// What the bucket says of one key.
+/// The bucket's word of one key.
 #[derive(Clone, Copy, Debug)]
 pub struct News<'a> {
     /// The key.
@@ -40,7 +40,7 @@ pub struct News<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// What an entry changed.
+/// The effect of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Learnt {
     /// Nothing: it is known, as those of a snapshot are.
@@ -319,7 +319,7 @@ impl Ledger {
         }
     }
 
-    /// What is left of a host's lease.
+    /// The rest of a host's lease.
     fn rest(&self, host: &Host, now: Instant) -> Duration {
         let by_server = self.clock.now(now).unwrap_or(host.stamp);
         let lease = self.terms.lease;

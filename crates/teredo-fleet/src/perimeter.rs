@@ -49,7 +49,7 @@ const SNAPSHOT: Duration = Duration::from_secs(30);
 /// How long a confirmation may wait for the connection.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(100);
 
-/// What a perimeter does.
+/// The configuration of a perimeter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PerimeterConfig {
     /// The servers.
@@ -352,7 +352,7 @@ impl Run {
     fn learn(&mut self, delivered: &Delivered) {
         let news = delivered.news();
         match self.ledger.learn(&news, delivered.at) {
-            Ok(Learnt::Changed) => drop(self.unconfirmed.extend(news.key.parse())),
+            Ok(Learnt::Changed) => self.unconfirmed.extend(news.key.parse()),
             Ok(Learnt::Renewed | Learnt::Known | Learnt::Gone) => {}
             Err(refusal) => {
                 let is_first = !self.status.borrow().refused.contains_key(refusal.name());
@@ -482,7 +482,7 @@ impl Run {
         tracing::debug!(?change, "another program changed the ruleset");
         let (over, took) = self.looked;
         self.look_at
-            .get_or_insert(over + LOOK_INTERVAL.max(took * LOOK_SHARE));
+            .get_or_insert_with(|| over + LOOK_INTERVAL.max(took * LOOK_SHARE));
     }
 
     /// Looks at the set, and puts it right.

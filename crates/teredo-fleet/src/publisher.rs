@@ -59,7 +59,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// An address that no host has, to ask the kernel for the address of this host towards the world.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 88, 99, 1);
 
-/// What a publisher does.
+/// The configuration of a publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublisherConfig {
     /// The servers.
@@ -177,7 +177,7 @@ struct Run {
     unsettled: Option<Unsettled>,
     /// Why the bucket does not have the state.
     trouble: Option<String>,
-    /// What the server said it refuses, on this connection.
+    /// The server's last refusal on this connection.
     refusal: Option<String>,
     reported: Option<String>,
     renew_at: Instant,

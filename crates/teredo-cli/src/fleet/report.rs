@@ -1,4 +1,4 @@
-//! What a perimeter's process says of itself, by Varlink on a socket of its own: `io.teredo.Perimeter.GetStatus`.
+//! The status of a perimeter's process, by Varlink on a socket of its own: `io.teredo.Perimeter.GetStatus`.
 //!
 //! The socket is also the claim: a second process finds it in use.
 

@@ -221,7 +221,7 @@ fn a_host_speaks_for_itself_alone() {
     });
 }
 
-/// What cannot work ends at once, with the reason and the way out; what may come is waited for.
+/// A setting that cannot work ends the program at once, with the reason and the way out.
 #[test]
 fn what_cannot_work_is_told() {
     let world = World::new(NatKind::Cone, NatKind::Cone);

@@ -61,7 +61,7 @@ impl Plan {
         due.map(|(endpoint, _)| *endpoint).collect()
     }
 
-    /// What the kernel's set needs for these endpoints to be open until the moments of `until`.
+    /// The changes that the kernel's set needs for these endpoints to be open until the moments of `until`.
     pub(super) fn steps(
         &self,
         endpoints: &[SocketAddrV4],
@@ -105,7 +105,7 @@ impl Plan {
         self.held.extend(steps.add.iter().copied());
     }
 
-    /// What the kernel's set holds. Returns whether it is something else than was known.
+    /// Takes the content of the kernel's set. Returns whether it is something else than was known.
     pub(super) fn found(
         &mut self,
         own: impl Iterator<Item = (SocketAddrV4, Instant)>,
