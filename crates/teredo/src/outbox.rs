@@ -66,6 +66,16 @@ impl Outbox {
         self.release_from(None, to, packet);
     }
 
+    /// Queues a packet that waited for the proof of its sender, for the local IPv6 stack.
+    pub(crate) fn release_to_host(&mut self, packet: Vec<u8>) {
+        self.0.push_back(Item {
+            destination: Destination::Host,
+            ttl: None,
+            bytes: packet,
+            waited: true,
+        });
+    }
+
     /// Queues a packet that waited for its peer, from a random port or from the service port.
     pub(crate) fn release_from(&mut self, port: Option<u16>, to: SocketAddrV4, packet: Vec<u8>) {
         self.0.push_back(Item {

@@ -20,7 +20,8 @@
 //!
 //! A client that the relay has not sent to must also answer a bubble before its packets pass (§5.4 permits a relay to
 //! accept packets only from clients that it has sent to). Bubbles come from a random address, which the answer must
-//! contain, so a forger of IPv4 sources cannot answer. After a restart of the relay this costs a round trip.
+//! contain, so a forger of IPv4 sources cannot answer. Its first packets wait for the answer, so a client loses nothing
+//! when another relay takes over the address of its relay, or when its relay restarts: it waits a round trip.
 //!
 //! The router to which the relay is attached decrements hop limits, once in each direction.
 //!
@@ -282,6 +283,7 @@ impl Node for Relay {
     /// Repeats bubbles, gives up clients that do not answer, and forgets silent ones.
     fn handle_timeout(&mut self, now: Instant) {
         self.drive_contacts(now);
+        self.count_evictions();
         if self.sweep.is_some_and(|at| at <= now) {
             self.trusted.sweep(Tick::at(now));
             self.sweep = (self.trusted.len() > 0).then_some(now + SWEEP);
@@ -335,6 +337,9 @@ impl Relay {
     fn count_evictions(&mut self) {
         let lost = self.underway.take_evicted_packets();
         self.drops.add(DropReason::QueueFull, lost as u64);
+        let unproven = self.underway.take_unproven_packets();
+        self.drops
+            .add(DropReason::UnverifiedSource, unproven as u64);
     }
 }
 

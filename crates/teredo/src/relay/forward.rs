@@ -79,12 +79,16 @@ impl Relay {
             };
         }
         self.check_served(packet.destination())?;
-        // R4380-5.4-04
+        // R4380-5.4-04. Its packets wait: a client that comes from another relay of the same address loses none.
         let Some(Known { is_offered }) = known else {
             if !self.underway.contains(key) {
                 self.challenge(now, key, packet.destination())?;
+                self.count_evictions();
             }
-            return Err(DropReason::UnverifiedSource);
+            return match self.underway.hold(key, packet.as_bytes()) {
+                true => Ok(None),
+                false => Err(DropReason::UnverifiedSource),
+            };
         };
         if self.trusted.lacks_offer(is_offered) {
             self.offer_path(now, key);
@@ -129,6 +133,10 @@ impl Relay {
         for packet in answered.waiting {
             self.counters.to_clients += 1;
             self.outbox.release(from, packet);
+        }
+        for packet in answered.held {
+            self.counters.to_native += 1;
+            self.outbox.release_to_host(packet);
         }
         Some(known)
     }

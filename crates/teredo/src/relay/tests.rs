@@ -47,6 +47,10 @@ fn relay() -> Relay {
     relay_with(config())
 }
 
+fn relay_with_seed(seed: [u8; 32]) -> Relay {
+    Relay::new(config(), seed)
+}
+
 fn ipv6(source: Ipv6Addr, destination: Ipv6Addr, next_header: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = Vec::new();
     Ipv6Header {

@@ -14,6 +14,11 @@ pub(in crate::relay) const TIMEOUT: Duration = Duration::from_secs(2);
 /// The first bubble and three repeats (R4380-5.4.1-06).
 const ATTEMPTS: u8 = 4;
 
+/// The most packets of a stranger that wait for its answer, and of all strangers together. A second of strangers, which
+/// the relay limits, fills a part of that.
+const MAX_HELD: usize = 8;
+const MAX_HELD_OF_ALL: usize = 2048;
+
 /// Why a peer is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::relay) enum Cause {
@@ -46,6 +51,8 @@ struct Peer {
     moves: u8,
     /// The senders of the packets that wait, with their bytes.
     senders: Vec<(Ipv6Addr, usize)>,
+    /// The packets of the peer for the IPv6 Internet, if it is a stranger.
+    held: Vec<Vec<u8>>,
 }
 
 /// A peer that has answered.
@@ -53,6 +60,8 @@ struct Peer {
 pub(in crate::relay) struct Answered {
     /// The packets that waited for it, in order.
     pub(in crate::relay) waiting: VecDeque<Vec<u8>>,
+    /// Its own packets, which were held until it proved its mapping, in order.
+    pub(in crate::relay) held: Vec<Vec<u8>>,
     pub(in crate::relay) cause: Cause,
     pub(in crate::relay) ask: Ask,
     /// The number of bubbles sent.
@@ -87,6 +96,10 @@ pub(in crate::relay) enum Moved {
 pub(in crate::relay) struct Underway {
     slots: Slots<Key, Peer, 1>,
     shares: Shares,
+    /// The packets of strangers that are held.
+    held: usize,
+    /// Those that were lost because their sender did not answer, since this was last asked.
+    unproven: usize,
 }
 
 impl Underway {
@@ -94,6 +107,8 @@ impl Underway {
         Self {
             slots: Slots::new(bounds, keys),
             shares: Shares::new(bounds.total_queue_bytes, keys),
+            held: 0,
+            unproven: 0,
         }
     }
 
@@ -128,8 +143,23 @@ impl Underway {
             elsewhere: None,
             moves: 0,
             senders: Vec::new(),
+            held: Vec::new(),
         };
         self.slots.insert(key, peer);
+    }
+
+    /// Holds a packet of a stranger that is being asked until it answers. `false` if there are too many.
+    pub(in crate::relay) fn hold(&mut self, key: Key, packet: &[u8]) -> bool {
+        let Some(slot) = self.slots.find(&key) else {
+            return false;
+        };
+        let held = &mut self.slots[slot].held;
+        if held.len() >= MAX_HELD || self.held >= MAX_HELD_OF_ALL {
+            return false;
+        }
+        held.push(packet.to_vec());
+        self.held += 1;
+        true
     }
 
     /// Queues a packet of `sender` for a peer under way (R4380-5.4.1-07). `false` if the queue or the share of the
@@ -194,6 +224,8 @@ impl Underway {
         if cause == Cause::Provoked && !proves_path {
             return None;
         }
+        let held = std::mem::take(&mut self.slots[slot].held);
+        self.held -= held.len();
         let waiting = if proves_path {
             self.remove(slot)
         } else {
@@ -202,6 +234,7 @@ impl Underway {
         };
         Some(Answered {
             waiting,
+            held,
             cause,
             ask,
             bubbles,
@@ -274,6 +307,11 @@ impl Underway {
         self.slots.take_evicted_packets()
     }
 
+    /// The number of packets of strangers that did not answer, since the last call.
+    pub(in crate::relay) fn take_unproven_packets(&mut self) -> usize {
+        std::mem::take(&mut self.unproven)
+    }
+
     #[cfg(test)]
     pub(super) fn shares_are_empty(&self) -> bool {
         self.shares.is_empty()
@@ -281,12 +319,21 @@ impl Underway {
 
     fn remove(&mut self, slot: u32) -> VecDeque<Vec<u8>> {
         self.free_shares(slot);
+        self.let_go(slot);
         self.slots.remove(slot)
     }
 
     fn evict(&mut self, slot: u32) {
         self.free_shares(slot);
+        self.let_go(slot);
         self.slots.evict(slot);
+    }
+
+    /// Gives up the packets that are held of a peer.
+    fn let_go(&mut self, slot: u32) {
+        let held = std::mem::take(&mut self.slots[slot].held).len();
+        self.held -= held;
+        self.unproven += held;
     }
 
     fn free_shares(&mut self, slot: u32) {

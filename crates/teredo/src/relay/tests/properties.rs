@@ -128,7 +128,10 @@ proptest! {
                         prop_assert!(!is_bubble && is_there && from < 4);
                         prop_assert_eq!(destination, NATIVE);
                     }
-                    if is_there && from < 4 && !matches!(reception, Reception::Drop(DropReason::UnverifiedSource)) {
+                    // The packet of a stranger waits for its answer.
+                    let is_held = !is_bubble && reception == Reception::Consumed;
+                    let is_refused = matches!(reception, Reception::Drop(DropReason::UnverifiedSource));
+                    if is_there && from < 4 && !is_held && !is_refused {
                         seen.entry(source).or_default().heard = Some(millis);
                     }
                 }
@@ -166,9 +169,17 @@ proptest! {
                     }
                 }
             }
-            for (to, bytes) in sent(&mut relay).into_iter().map(|(to, bytes)| match to {
+            let (to_host, others): (Vec<_>, Vec<_>) =
+                sent(&mut relay).into_iter().partition(|(to, _)| *to == Destination::Host);
+            for (_, bytes) in to_host {
+                // What a stranger sent before it proved its mapping; errors come from timers.
+                let packet = Ipv6Packet::parse(&bytes).unwrap();
+                prop_assert_eq!(packet.destination(), NATIVE);
+                prop_assert_eq!(seen[&packet.source()].heard, Some(millis));
+            }
+            for (to, bytes) in others.into_iter().map(|(to, bytes)| match to {
                 Destination::Udp(to) => (to, bytes),
-                Destination::Host => panic!("errors come from timers"),
+                Destination::Host => panic!("they were taken out"),
                 Destination::Secondary(_) | Destination::Random { .. } => panic!("a relay has one port"),
             }).chain(direct) {
                 prop_assert!(relay.config().destinations.permits(to) && to != SERVICE);

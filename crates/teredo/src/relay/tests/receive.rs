@@ -55,16 +55,15 @@ fn the_outer_source_vouches_for_the_inner_one() {
 }
 
 /// R4380-5.4.2-03, R4380-5.4-04: a client that nothing was sent to gets through once it has answered a bubble that only
-/// it can have received. A stranger can provoke nothing else.
+/// it can have received. A stranger can provoke nothing else. Its packets wait, and pass in order: after a restart of the
+/// relay, or when another one takes its address over, the client loses none.
 #[test]
 fn a_stranger_has_to_answer_first() {
     let mut relay = relay();
     let packet = data(client(), NATIVE);
-    for _ in 0..3 {
-        assert_eq!(
-            receive(&mut relay, at(0), CLIENT, &packet),
-            "Drop(UnverifiedSource)"
-        );
+    for number in 0..3 {
+        let packet = ipv6(client(), NATIVE, protocol::UDP, &[number; 9]);
+        assert_eq!(receive(&mut relay, at(0), CLIENT, &packet), "Consumed");
     }
     let out = bubbles(&mut relay);
     let [(to, token, target)] = out[..] else {
@@ -79,17 +78,76 @@ fn a_stranger_has_to_answer_first() {
             "Drop(UnverifiedSource)"
         );
     }
-    assert_eq!(
-        receive(&mut relay, at(1), CLIENT, &packet),
-        "Drop(UnverifiedSource)"
-    );
-    assert_eq!(sent(&mut relay), []);
+    assert_eq!(receive(&mut relay, at(1), CLIENT, &packet), "Consumed");
+    assert_eq!((sent(&mut relay), relay.counters().to_native), (vec![], 0));
 
     assert_eq!(
         receive(&mut relay, at(2), CLIENT, &bubble(client(), token, 0)),
         "Consumed"
     );
+    let passed = [0, 1, 2].map(|number| ipv6(client(), NATIVE, protocol::UDP, &[number; 9]));
+    let passed = passed.into_iter().chain([packet.clone()]);
+    let passed: Vec<_> = passed.map(|packet| (Destination::Host, packet)).collect();
+    assert_eq!((sent(&mut relay), relay.counters().to_native), (passed, 4));
     assert!(receive(&mut relay, at(3), CLIENT, &packet).starts_with("Deliver"));
+}
+
+/// The packets of a stranger cost little memory, and those of one that does not answer are lost, and counted.
+#[test]
+fn few_packets_of_a_stranger_wait() {
+    let mut relay = relay();
+    let packet = data(client(), NATIVE);
+    let receptions: Vec<_> = (0..10)
+        .map(|_| receive(&mut relay, at(0), CLIENT, &packet))
+        .collect();
+    assert_eq!(receptions[..8], ["Consumed"; 8]);
+    assert_eq!(receptions[8..], ["Drop(UnverifiedSource)"; 2]);
+    assert_eq!(relay.drops().get(DropReason::UnverifiedSource), 2);
+    relay.handle_timeout(at(2000));
+    assert_eq!(relay.drops().get(DropReason::UnverifiedSource), 10);
+    assert_eq!(relay.status().underway, 0);
+    assert_eq!(bubbles(&mut relay).len(), 1);
+    // All strangers together.
+    let mut held = 0;
+    for number in 0..4000_u32 {
+        let address = Ipv4Addr::from_bits(0x0500_0000 + number * 0x1_0100);
+        let from = SocketAddrV4::new(address, 4096);
+        let source = teredo(Ipv4Addr::from_bits(0x0600_0000 + number), from);
+        let now = at(10_000 + u64::from(number) * 10);
+        relay.handle_timeout(now);
+        for _ in 0..8 {
+            let reception = receive(&mut relay, now, from, &data(source, NATIVE));
+            held += usize::from(reception == "Consumed");
+        }
+        let lost = relay.drops().get(DropReason::UnverifiedSource) - 10;
+        assert!(
+            held as u64 - lost <= 2048,
+            "{held} of which {lost} are lost"
+        );
+    }
+}
+
+/// Two relays with one address: the answer to the one proves nothing to the other, and it asks itself.
+#[test]
+fn an_answer_to_another_relay_of_the_address_proves_nothing() {
+    let (mut first, mut second) = (relay(), relay_with_seed([8; 32]));
+    let packet = data(NATIVE, client());
+    assert_eq!(first.handle_tun(at(0), &packet), Submission::Queued);
+    let asked = bubbles(&mut first);
+    let answer = bubble(client(), asked[0].1, 255);
+    assert_eq!(
+        receive(&mut second, at(1), CLIENT, &answer),
+        "Drop(UnverifiedSource)"
+    );
+    assert_eq!(sent(&mut second), []);
+    // The client's own packets wait there, for the answer to the second relay.
+    let data = data(client(), NATIVE);
+    assert_eq!(receive(&mut second, at(2), CLIENT, &data), "Consumed");
+    let asked = bubbles(&mut second);
+    let answer = bubble(client(), asked[0].1, 255);
+    assert_eq!(receive(&mut second, at(3), CLIENT, &answer), "Consumed");
+    assert_eq!(sent(&mut second), [(Destination::Host, data)]);
+    assert_eq!(first.status().trusted_peers, 0);
 }
 
 /// W-04, R4380-7.4-01: all strangers together provoke a limited number of bubbles, and none for packets that would be
@@ -145,10 +203,7 @@ fn a_stranger_has_a_share_of_the_provoked_bubbles() {
     );
     for _ in 0..1000 {
         let packet = data(client(), NATIVE);
-        assert_eq!(
-            receive(&mut relay, at(0), CLIENT, &packet),
-            "Drop(UnverifiedSource)"
-        );
+        assert_eq!(receive(&mut relay, at(0), CLIENT, &packet), "Consumed");
         let asked = bubbles(&mut relay);
         let [(_, token, _)] = asked[..] else {
             panic!("{asked:?}")
