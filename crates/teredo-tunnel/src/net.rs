@@ -18,7 +18,8 @@ use teredo::wire::PORT;
 pub use decision::{Decision, Decisions, passes_reverse_path};
 pub use hardware::is_virtual;
 pub use interface::{
-    Difference, Interface, InterfaceConfig, InterfaceError, ROUTING_TABLE, SEGMENTS_PER_SEND,
+    ANNOUNCED_TABLE, AnnouncedRoutes, Difference, Interface, InterfaceConfig, InterfaceError,
+    Network, NetworkError, ROUTING_TABLE, SEGMENTS_PER_SEND,
 };
 pub use ipsec::{IpsecPolicies, IpsecPolicy};
 pub use iptables::legacy_rules;

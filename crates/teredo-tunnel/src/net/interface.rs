@@ -2,6 +2,7 @@
 //!
 //! Other programs change interfaces too, so what is set up can be looked at and restored (`restore.rs`).
 
+mod announced;
 mod own_route;
 mod restore;
 
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 
 use super::route::RouteLookup;
 use crate::Tun;
+pub use announced::{ANNOUNCED_TABLE, AnnouncedRoutes, Network, NetworkError};
 pub use restore::Difference;
 
 /// The Teredo service prefix (RFC 4380 §2.6).
