@@ -64,6 +64,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cable;
 mod capture;
 mod core_router;
 mod error;
