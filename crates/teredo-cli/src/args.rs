@@ -14,11 +14,13 @@ use teredo_notify::types::EventName;
 use crate::hooks::ChangeKind;
 use crate::logging::Addresses;
 
+pub(crate) use announce::{AnnounceCommand, AnnounceRelayArgs, AnnounceServerArgs, RouteOptions};
 pub(crate) use daemon::{
     ClientArgs, FirewallArgs, NativePolicy, NatsConfigArgs, PublishArgs, PublishCommand, RelayArgs,
     ServerArgs, ServersArgs,
 };
 
+mod announce;
 mod daemon;
 pub(crate) mod value;
 
@@ -188,6 +190,9 @@ pub(crate) enum Command {
     Firewall(FirewallArgs),
     /// Publish this host's port to the firewalls at the perimeter, by NATS
     Publish(PublishArgs),
+    /// Hold the routes to a relay or a server while it serves, for a routing daemon to announce
+    #[command(subcommand)]
+    Announce(AnnounceCommand),
     /// Run programs of a folder when the port or the address changes
     #[command(after_help = HOOKS_NOTES)]
     Hooks(HooksArgs),
@@ -401,7 +406,10 @@ pub(crate) struct ExplainArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct LabArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<LabCommand>,
     /// Kind of NAT in front of the client, or properties of RFC 4787 with commas between, such as
     /// address-dependent-mapping,endpoint-independent-filtering,random-ports,hairpinning
     #[arg(long, value_name = "KIND", default_value_t, value_parser = value::nat())]
@@ -420,6 +428,20 @@ pub(crate) struct LabArgs {
     pub(crate) shell: bool,
     /// Print JSON Lines (schema teredo.lab/1)
     #[arg(long, conflicts_with = "shell")]
+    pub(crate) json: bool,
+}
+
+/// A laboratory of its own.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabCommand {
+    /// Two relays and two servers behind BIRD: kill them, drain them, overload them (needs Debian's package bird2)
+    Anycast(AnycastArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AnycastArgs {
+    /// Print JSON Lines (schema teredo.lab/1)
+    #[arg(long)]
     pub(crate) json: bool,
 }
 

@@ -4,6 +4,7 @@
 //! `teredo-nat`, and a default-drop ruleset, in network namespaces that vanish with the lab. Each step is checked. The first failure ends the run with
 //! exit code 1.
 
+mod anycast;
 mod diagram;
 mod journey;
 mod network;
@@ -22,21 +23,17 @@ use teredo_lab::{HomeNat, NatKind, privilege};
 use self::diagram::Recorder;
 use self::network::Network;
 use self::report::{Reporter, StepError};
-use crate::args::LabArgs;
+use crate::args::{LabArgs, LabCommand};
 use crate::failure::{Exit, Failure};
 use crate::nat_pairs::{self, Expectation, Path, is_symmetric};
 use crate::output::{Output, narrate};
 
 /// Builds the lab, runs the steps, and reports them on `output`.
 pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
-    // A user namespace can be entered only while the process has one thread.
-    privilege::enter().map_err(|error| {
-        Failure::new(Exit::NotPermitted, "cannot create the lab's network").because(error)
-    })?;
-    privilege::check_tun().map_err(|error| {
-        Failure::new(Exit::NotPermitted, "cannot create a tunnel interface").because(error)
-    })?;
-
+    if let Some(LabCommand::Anycast(args)) = &args.command {
+        return anycast::run(args, output);
+    }
+    enter()?;
     let nats = Nats::new(args.nat, args.peer_nat, args.nat_traversal);
     let mut recorder = args.diagram.map(Recorder::new).transpose()?;
     let mut reporter = Reporter::new(output, args.json);
@@ -58,6 +55,18 @@ pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
     }
     reporter.close(recorder.as_ref().map(Recorder::path))?;
     Ok(exit)
+}
+
+/// Gets the right to make namespaces and TUN interfaces.
+fn enter() -> Result<(), Failure> {
+    // A user namespace can be entered only while the process has one thread.
+    privilege::enter().map_err(|error| {
+        Failure::new(Exit::NotPermitted, "cannot create the lab's network").because(error)
+    })?;
+    privilege::check_tun().map_err(|error| {
+        Failure::new(Exit::NotPermitted, "cannot create a tunnel interface").because(error)
+    })?;
+    Ok(())
 }
 
 /// The NATs in front of alice and bob, and how both get through.

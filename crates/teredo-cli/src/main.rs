@@ -1,7 +1,7 @@
 //! The program `teredo`: client, server, relay, firewall agent, and the commands that query them.
 //!
 //! ```text
-//!  args ──> config ──> settings ──> client, server, relay, firewall, lab  run in the foreground
+//!  args ──> config ──> settings ──> client, server, relay, firewall, announce, lab  run in the foreground
 //!    ├────> service ──> status, top, port, metrics, monitor, hooks, control   ask the local service
 //!    ├────> doctor                                                            looks at everything
 //!    └────> address, explain, probe, trace, secret, manual                    need no service
@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod announce;
 mod args;
 #[cfg(test)]
 mod children;
@@ -108,6 +109,7 @@ fn run() -> Result<Exit, Failure> {
         Command::Relay(_) => Some("relay"),
         Command::Firewall(_) => Some("firewall"),
         Command::Publish(_) => Some("publish"),
+        Command::Announce(_) => Some("announce"),
         Command::Hooks(_) => Some("hooks"),
         _ => None,
     };
@@ -148,6 +150,7 @@ fn run() -> Result<Exit, Failure> {
             Ok(FirewallSettings::new(args.clone(), section, socket.clone()))
         }),
         Command::Publish(args) => fleet::publish::run(args, &socket),
+        Command::Announce(command) => announce::run(&command, config),
         Command::Hooks(args) => hooks::run(&args, &socket),
         Command::Status(args) => status::run(&args, named.as_deref(), &mut output),
         Command::Top(args) => top::run(&args, named.as_deref()),

@@ -64,6 +64,12 @@ pub(crate) const TEST: &[Tool] = &[
         service: Some("miniupnpd.service"),
     },
     Tool {
+        program: "bird",
+        package: "bird2",
+        purpose: "a routing daemon that announces relays and servers",
+        service: Some("bird.service"),
+    },
+    Tool {
         program: "tshark",
         package: "tshark",
         purpose: "dissects the packets independently",

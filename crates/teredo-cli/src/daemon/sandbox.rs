@@ -139,6 +139,14 @@ impl Needs {
         }
     }
 
+    /// An announcer: it asks a node of this host, and writes nothing.
+    pub(crate) fn of_an_announcer() -> Self {
+        Self {
+            internet: Internet::All,
+            ..Self::default()
+        }
+    }
+
     /// A firewall at the perimeter, with this socket.
     pub(crate) fn of_a_perimeter(socket: &Path) -> Self {
         Self {

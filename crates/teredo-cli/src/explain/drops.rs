@@ -34,7 +34,8 @@ pub(super) fn meaning(name: &str) -> Option<&'static str> {
         }
         "unverified_source" => {
             "the packet has a native IPv6 source, and the relay that sent it is not verified yet (RFC 4380 §5.2.3); or it is \
-             from a stranger on this host's own network, of whom a client serves 16 at a time"
+             from a stranger on this host's own network, of whom a client serves 16 at a time; or, at a relay, from a client \
+             that did not answer a bubble within 2 s, or of which 8 packets wait for that"
         }
         "refused_destination" => {
             "the IPv4 destination must not be sent to, for example a private or multicast address (RFC 4380 §5.2.4)"

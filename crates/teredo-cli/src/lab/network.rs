@@ -231,12 +231,18 @@ fn client(
 }
 
 /// Starts this program on a host of the lab.
-fn spawn(
+pub(super) fn spawn(
     host: &Host,
     name: &str,
     socket: Option<&Path>,
     arguments: &[String],
 ) -> anyhow::Result<Process> {
+    let mut command = command(socket, arguments)?;
+    Ok(Process::spawn(host.namespace(), name, &mut command)?)
+}
+
+/// This program, with these arguments.
+pub(super) fn command(socket: Option<&Path>, arguments: &[String]) -> anyhow::Result<Command> {
     let program = std::env::current_exe().context("cannot find the path of this program")?;
     let mut command = Command::new(program);
     command
@@ -249,5 +255,5 @@ fn spawn(
     if let Some(socket) = socket {
         command.arg("--socket").arg(socket);
     }
-    Ok(Process::spawn(host.namespace(), name, &mut command)?)
+    Ok(command)
 }

@@ -1,5 +1,6 @@
 //! The report: a block of text per step for people, a line of JSON for programs.
 
+use std::io::IsTerminal as _;
 use std::path::Path as FilePath;
 use std::time::{Duration, Instant};
 
@@ -111,6 +112,7 @@ pub(super) struct Reporter {
     /// The path that was found, and what was expected.
     path: Option<Found>,
     width: usize,
+    is_terminal: bool,
 }
 
 impl Reporter {
@@ -123,19 +125,30 @@ impl Reporter {
             failed: 0,
             path: None,
             width: width(),
+            is_terminal: std::io::stdout().is_terminal(),
         }
     }
 
     pub(super) fn open(&mut self, nats: Nats) -> Result<(), Failure> {
+        let title = format!(
+            "Teredo on a private internet. Alice's NAT: {}, Bob's: {}",
+            nats.alice, nats.bob
+        );
+        self.introduce(&title, &topology::lines(nats))
+    }
+
+    /// The first lines: a title, and a drawing of the network.
+    pub(super) fn introduce(
+        &mut self,
+        title: &str,
+        drawing: &[impl AsRef<str>],
+    ) -> Result<(), Failure> {
         if self.json {
             return Ok(());
         }
-        self.output.line(format_args!(
-            "Teredo on a private internet. Alice's NAT: {}, Bob's: {}\n",
-            nats.alice, nats.bob
-        ))?;
-        for line in topology::lines(nats) {
-            self.output.line(line)?;
+        self.output.line(format_args!("{title}\n"))?;
+        for line in drawing {
+            self.output.line(line.as_ref())?;
         }
         self.output.line("")
     }
@@ -147,6 +160,7 @@ impl Reporter {
         step: impl FnOnce() -> anyhow::Result<(T, Findings)>,
     ) -> Result<T, StepError> {
         self.steps += 1;
+        self.begin(title)?;
         let start = Instant::now();
         let outcome = step();
         let took = start.elapsed();
@@ -161,6 +175,16 @@ impl Reporter {
                 Err(StepError::Failed)
             }
         }
+    }
+
+    /// On a terminal, names the step that is under way; its result takes the place of the line.
+    fn begin(&mut self, title: &str) -> Result<(), Failure> {
+        if self.json || !self.is_terminal {
+            return Ok(());
+        }
+        let at = self.began.elapsed().as_secs_f64();
+        let line = format!("{DIM}{at:5.2} s  ...   {title}{DIM:#}\r");
+        self.output.bytes(line.as_bytes())
     }
 
     fn report(

@@ -11,11 +11,12 @@ use serde_json::Value;
 
 use crate::program::{Ended, end, finish, finish_into, run, teredo};
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "client",
     "server",
     "relay",
     "firewall",
+    "announce",
     "hooks",
     "status",
     "top",

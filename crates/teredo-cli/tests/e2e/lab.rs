@@ -14,6 +14,8 @@ use teredo_lab::NatKind;
 
 use crate::world::*;
 
+mod anycast;
+
 const IN_TIME: Duration = Duration::from_secs(15);
 
 /// Becomes the user `nobody`, in a mount namespace where `/dev/net/tun` is a node with the mode `$0`.
@@ -459,14 +461,25 @@ impl Stage {
     /// The same, with the last line.
     #[track_caller]
     fn told(&self, wrapper: &[String], arguments: &[&str]) -> (Vec<Value>, Value) {
+        self.told_within(IN_TIME, wrapper, &[&["lab", "--json"], arguments].concat())
+    }
+
+    /// The same of a whole command line.
+    #[track_caller]
+    fn told_within(
+        &self,
+        in_time: Duration,
+        wrapper: &[String],
+        words: &[&str],
+    ) -> (Vec<Value>, Value) {
         let start = Instant::now();
-        let output = self.run(wrapper, &[&["lab", "--json"], arguments].concat());
+        let output = self.run(wrapper, words);
         let took = start.elapsed();
         let text = String::from_utf8(output.stdout).unwrap();
         let context = format!("{text}\n{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(0), "{context}");
         assert!(output.stderr.is_empty(), "{context}");
-        assert!(took < IN_TIME, "{took:?}: {context}");
+        assert!(took < in_time, "{took:?}: {context}");
 
         let mut steps: Vec<Value> = text
             .lines()

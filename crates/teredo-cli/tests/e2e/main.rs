@@ -1,7 +1,7 @@
 //! The whole system on an internet of network namespaces: this program, real NATs, real nftables, real `miredo`.
 //!
 //! Needs root, and the Debian packages `nftables`, `tshark`, `miredo`, `miredo-server`, `gcc`, `pkg-config`,
-//! `python3`, `jq`, `bpftool`, `dbus`, `firewalld`, `iptables`, `ufw` and `miniupnpd-nftables`; a test that lacks its tool fails and names the package. Each test makes its own internet and leaves
+//! `python3`, `jq`, `bpftool`, `dbus`, `firewalld`, `iptables`, `ufw`, `bird2` and `miniupnpd-nftables`; a test that lacks its tool fails and names the package. Each test makes its own internet and leaves
 //! nothing behind.
 
 #[path = "../../../netioapi/core/tests/c_programs/compile.rs"]
