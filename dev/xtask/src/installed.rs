@@ -26,6 +26,8 @@ const UNITS: &[&str] = &[
     "teredo-relay.service",
     "teredo-firewall.service",
     "teredo-hooks.service",
+    "teredo-announce@relay.service",
+    "teredo-announce@server.service",
 ];
 
 /// The Internet of the client is a bridge, with a server and a peer in network namespaces.
