@@ -162,6 +162,19 @@ impl Bucket {
     }
 }
 
+/// Creates the bucket, with three copies in a cluster, if there is none. Its entries last for `lease`.
+///
+/// # Errors
+///
+/// [`BucketError`]
+pub async fn create_bucket(
+    client: &async_nats::Client,
+    lease: Duration,
+) -> Result<(), BucketError> {
+    let context = async_nats::jetstream::new(client.clone());
+    Bucket::open(&context, Some(lease)).await.map(drop)
+}
+
 /// The stream of the bucket; none if there is none.
 async fn find(context: &Context) -> Result<Option<Stream>, BucketError> {
     match context.get_stream(STREAM).await {

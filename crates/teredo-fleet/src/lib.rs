@@ -38,7 +38,7 @@ mod publisher;
 mod servers;
 
 pub use account::{FleetRole, SeedError, User, account};
-pub use bucket::{BUCKET, BucketError, MAX_BYTES};
+pub use bucket::{BUCKET, BucketError, MAX_BYTES, create_bucket};
 pub use clock::ServerClock;
 pub use confirm::{CONFIRMATION_SCHEMA, Confirmation};
 pub use entry::{Entry, EntryError, MAX_ENTRY, SCHEMA};

@@ -26,6 +26,8 @@ const UNITS: &[&str] = &[
     "teredo-relay.service",
     "teredo-firewall.service",
     "teredo-hooks.service",
+    "teredo-publish.service",
+    "teredo-perimeter.service",
     "teredo-announce@relay.service",
     "teredo-announce@server.service",
 ];

@@ -11,12 +11,13 @@ use serde_json::Value;
 
 use crate::program::{Ended, end, finish, finish_into, run, teredo};
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "client",
     "server",
     "relay",
     "firewall",
     "announce",
+    "publish",
     "hooks",
     "status",
     "top",

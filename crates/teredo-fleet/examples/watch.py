@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Follows the ports of a fleet with nats-py: a line for each host that opens or closes a port.
+
+    pip install nats-py[nkeys]
+    watch.py tls://nats.example ca.pem shop.nk
+
+An entry ends after the bucket's TTL without a renewal, or after its own "lease" if that is shorter. The bucket does not
+announce that, so each program keeps the time itself.
+"""
+
+import asyncio
+import json
+import ssl
+import sys
+import time
+
+import nats
+from nats.js import api
+
+BUCKET = "teredo_ports"
+
+
+async def main(url: str, ca: str, seed: str) -> None:
+    user = seed.rsplit("/", 1)[-1].removesuffix(".nk")
+    connection = await nats.connect(
+        url,
+        tls=ssl.create_default_context(cafile=ca),
+        nkeys_seed=seed,
+        # The account permits the answers to this user alone.
+        inbox_prefix=f"_INBOX_{user}".encode(),
+    )
+    stream = connection.jetstream()
+    ttl = (await stream.stream_info(f"KV_{BUCKET}")).config.max_age
+    subscription = await stream.subscribe(
+        f"$KV.{BUCKET}.>",
+        ordered_consumer=True,
+        deliver_policy=api.DeliverPolicy.LAST_PER_SUBJECT,
+    )
+    # host -> (endpoint, when its entry ends)
+    known: dict[str, tuple[str, float]] = {}
+
+    def close(host: str, why: str) -> None:
+        endpoint, _ = known.pop(host)
+        print(f"close {endpoint}  {host}: {why}", flush=True)
+
+    while True:
+        try:
+            message = await subscription.next_msg(timeout=1)
+        except nats.errors.TimeoutError:
+            message = None
+        for host in [host for host, (_, end) in known.items() if end <= time.monotonic()]:
+            close(host, "its lease has ended")
+        if message is None:
+            continue
+        host = message.subject.removeprefix(f"$KV.{BUCKET}.")
+        entry = json.loads(message.data) if message.data else {}
+        if entry.get("schema") != "teredo.port/1" or entry.get("host") != host:
+            entry = {}
+        local = entry.get("local") or {"port": 0}
+        endpoint = f"{local['address']}:{local['port']}" if local["port"] else None
+        if host in known and known[host][0] != endpoint:
+            close(host, "the port has changed" if endpoint else "the host has no port")
+        if endpoint:
+            if host not in known:
+                print(f"open  {endpoint}  {host}", flush=True)
+            known[host] = (endpoint, time.monotonic() + min(ttl, entry.get("lease", ttl)))
+
+
+asyncio.run(main(*sys.argv[1:]))
