@@ -33,6 +33,7 @@ async def main(url: str, ca: str, seed: str) -> None:
     ttl = (await stream.stream_info(f"KV_{BUCKET}")).config.max_age
     subscription = await stream.subscribe(
         f"$KV.{BUCKET}.>",
+        stream=f"KV_{BUCKET}",
         ordered_consumer=True,
         deliver_policy=api.DeliverPolicy.LAST_PER_SUBJECT,
     )

@@ -204,8 +204,9 @@ impl Report {
             (
                 "open",
                 format!(
-                    "{} endpoints of {} hosts",
-                    status["endpoints"], status["hosts"]
+                    "{} of {}",
+                    counted(&status["endpoints"], "endpoint"),
+                    counted(&status["hosts"], "host")
                 ),
             ),
         ];
@@ -228,4 +229,9 @@ impl Report {
             .collect();
         lines.join("\n")
     }
+}
+
+fn counted(number: &Value, what: &str) -> String {
+    let plural = if *number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
