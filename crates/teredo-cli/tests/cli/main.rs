@@ -1,5 +1,6 @@
 //! The program as scripts and people see it.
 
+mod announce;
 mod config;
 mod program;
 mod server;

@@ -90,7 +90,8 @@ impl Network {
             let cable = node.cable();
             let interface = Router::interface(node.name);
             lay((at(node.router), &interface), (&namespace, ETH0), &cable)?;
-            for &(gateway, _) in &cable[0] {
+            // Not the link-local one.
+            for &(gateway, _) in &cable[0][..2] {
                 namespace.set_default_route(ETH0, gateway)?;
             }
             let shared = node.shared().iter().map(|&ip| (ip.into(), 32));

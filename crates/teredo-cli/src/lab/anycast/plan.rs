@@ -94,7 +94,13 @@ pub(super) type Ends = [Vec<(IpAddr, u8)>; 2];
 fn ends(ipv4: [Ipv4Addr; 2], length: u8, network: u16) -> Ends {
     let end = |at: usize| {
         let ipv6 = Ipv6Addr::new(0x2001, 0xdb8, 0xff, network, 0, 0, 0, at as u16 + 1);
-        vec![(ipv4[at].into(), length), (ipv6.into(), 64)]
+        // A router without a link-local address finds no neighbours for what it forwards.
+        let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, at as u16 + 1);
+        vec![
+            (ipv4[at].into(), length),
+            (ipv6.into(), 64),
+            (link_local.into(), 64),
+        ]
     };
     [end(0), end(1)]
 }

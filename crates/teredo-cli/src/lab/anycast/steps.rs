@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Traffic counts as steady after this long without a loss.
 const STEADY: Duration = Duration::from_millis(200);
 /// The stops of an overloaded relay, and the time between them in which it runs.
-const STOPPED: Duration = Duration::from_millis(150);
-const RUNNING: Duration = Duration::from_millis(20);
+const STOPPED: Duration = Duration::from_millis(190);
+const RUNNING: Duration = Duration::from_millis(30);
 /// Answers that waited for a bubble may take as long as its repetition.
 const LATE_ANSWERS: Duration = Duration::from_secs(3);
 const PROMPT_ANSWERS: Duration = Duration::from_millis(200);
@@ -78,6 +78,13 @@ pub(super) fn run(reporter: &mut Reporter, place: &mut Option<Network>) -> Resul
     reporter.step("a relay is drained", || drained(network, &streams))?;
     reporter.step("it is started again", || {
         network.start_service("relay1")?;
+        network.start_announcer("relay1")?;
+        back(network, &streams)
+    })?;
+    reporter.step("an announcer is killed", || {
+        announcer_killed(network, &streams)
+    })?;
+    reporter.step("it is started again", || {
         network.start_announcer("relay1")?;
         back(network, &streams)
     })?;
@@ -305,6 +312,28 @@ fn drained(network: &mut Network, streams: &Streams) -> anyhow::Result<((), Find
         "the route went first, then the relay: {}",
         in_words(account)
     ));
+    Ok(((), of_account(findings, account)))
+}
+
+/// Its interface goes with it, and the routes go with the interface.
+fn announcer_killed(network: &mut Network, streams: &Streams) -> anyhow::Result<((), Findings)> {
+    steady(streams)?;
+    let mark = streams.packets.mark();
+    let machine = network.host(Kind::Relay, Router::East)?;
+    let announcer = machine.announcer.take().context("there is no announcer")?;
+    let killed = Instant::now();
+    announcer.kill()?;
+    wait_for_way(network, Kind::Relay, Router::West)?;
+    let moved = killed.elapsed();
+    steady(streams)?;
+    let account = streams.packets.account(mark, LATE_ANSWERS);
+    nothing_lost(account)?;
+    let findings = Findings::new(format!(
+        "kill -9: its interface and the routes were gone, and the core went to relay2 after {} ms",
+        moved.as_millis()
+    ))
+    .line(format!("relay1 still served: {}", in_words(account)))
+    .fact("moved_ms", milliseconds(moved));
     Ok(((), of_account(findings, account)))
 }
 

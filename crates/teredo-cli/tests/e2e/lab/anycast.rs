@@ -28,7 +28,7 @@ fn an_ordinary_user_may_watch_them() {
 
 #[track_caller]
 fn assert_replaced(steps: &[Value]) {
-    assert_eq!(steps.len(), 13);
+    assert_eq!(steps.len(), 16);
     let facts = |title: &str| {
         let step = steps.iter().find(|step| step["title"] == title);
         step.unwrap_or_else(|| panic!("no step {title}"))["facts"].clone()
@@ -45,6 +45,7 @@ fn assert_replaced(steps: &[Value]) {
     for title in [
         "a server is killed",
         "a relay is drained",
+        "an announcer is killed",
         "a relay is overloaded",
     ] {
         let facts = facts(title);

@@ -117,14 +117,18 @@ impl AnnouncedRoutes {
             check_ipv6(tun.name(), Scope::NewInterfaces)?;
         }
         let netlink = Netlink::open()?;
-        let mut link = LinkUnspec::new_with_index(tun.index()).up();
-        if needs_ipv6 {
-            link = link.append_extra_attribute(no_own_address());
+        let up = || LinkUnspec::new_with_index(tun.index()).up();
+        // An address of its own would make the kernel look for routers. A kernel without IPv6 makes none.
+        let quiet = up().append_extra_attribute(no_own_address()).build();
+        let links = netlink.handle.link();
+        if needs_ipv6 || links.change(quiet.clone()).execute().await.is_err() {
+            let link = if needs_ipv6 { quiet } else { up().build() };
+            let name = tun.name();
+            attempt(links.change(link).execute(), || {
+                format!("set interface {name} up")
+            })
+            .await?;
         }
-        attempt(netlink.handle.link().change(link.build()).execute(), || {
-            format!("set interface {} up", tun.name())
-        })
-        .await?;
         Ok(Self {
             tun,
             netlink,

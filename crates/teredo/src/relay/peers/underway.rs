@@ -8,6 +8,7 @@ use super::Key;
 use super::shares::Shares;
 use crate::Instant;
 use crate::slots::{Bounds, Full, SipKeys, Slots};
+use crate::wire::MTU;
 
 /// How long a bubble waits for its answer (RFC 4380 §5.4.1 case 3).
 pub(in crate::relay) const TIMEOUT: Duration = Duration::from_secs(2);
@@ -148,13 +149,14 @@ impl Underway {
         self.slots.insert(key, peer);
     }
 
-    /// Holds a packet of a stranger that is being asked until it answers. `false` if there are too many.
+    /// Holds a packet of a stranger that is being asked until it answers. `false` if there are too many, or if it is longer
+    /// than the tunnel takes, as between virtual machines.
     pub(in crate::relay) fn hold(&mut self, key: Key, packet: &[u8]) -> bool {
         let Some(slot) = self.slots.find(&key) else {
             return false;
         };
         let held = &mut self.slots[slot].held;
-        if held.len() >= MAX_HELD || self.held >= MAX_HELD_OF_ALL {
+        if held.len() >= MAX_HELD || self.held >= MAX_HELD_OF_ALL || packet.len() > MTU {
             return false;
         }
         held.push(packet.to_vec());
