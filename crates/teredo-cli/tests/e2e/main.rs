@@ -9,6 +9,7 @@
 mod c;
 mod configured;
 mod dialogue;
+mod scenes;
 mod shell;
 mod subscriber;
 mod visitor;

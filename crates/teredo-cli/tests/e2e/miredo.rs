@@ -21,6 +21,7 @@ use teredo_lab::{Capture, Frame, Host, NatKind, until};
 use teredo_notify::types::{Phase, Status};
 
 use self::daemon::{Miredo, address_of, appears, bound};
+use crate::scenes::side_by_side;
 use crate::world::*;
 
 const PINGS: u16 = 5;
@@ -199,57 +200,61 @@ enum First {
 
 /// Behind every pair of NATs that there is a way through, whoever begins, everything is answered.
 fn meet<S>(serve: fn(&World) -> S) {
-    for nats in [
+    let pairs = [
         [NatKind::PortRestricted, NatKind::PortRestricted],
         [NatKind::Restricted, NatKind::PortRestricted],
         [NatKind::Cone, NatKind::PortRestricted],
         [NatKind::PortRestricted, NatKind::Cone],
-    ] {
-        for first in [First::Ours, First::Theirs, First::Both] {
-            let world = World::new(nats[0], nats[1]);
-            let _server = serve(&world);
-            let (alice, bob) = (
-                world.left.host("alice").unwrap(),
-                world.right.host("bob").unwrap(),
-            );
-            world.right.change_mappings().unwrap();
-            let outside =
-                Capture::start(world.server.namespace(), world.server.interface()).unwrap();
-            let _miredo = Miredo::client(&world, &bob);
-            let bob_address = appears(&bob);
-            assert_is_the_mapping(
-                bob_address,
-                messages(&outside, SOLICITATION, 1)[0].udp().unwrap().from,
-            );
+    ];
+    let scenes =
+        pairs.map(|nats| [First::Ours, First::Theirs, First::Both].map(|first| (nats, first)));
+    side_by_side(scenes.concat(), |(nats, first)| {
+        meet_behind(nats, first, serve);
+    });
+}
 
-            let client = world.client(&alice, &[]);
-            let (alice_address, port) = (client.address(), client.status().port);
-            without_batches(&alice);
-            let inside = Capture::start(alice.namespace(), alice.interface()).unwrap();
-            let context = format!("{nats:?}, first {first:?}");
-            let ours = || all_answered(&alice, bob_address, &context);
-            let theirs = || all_answered(&bob, alice_address, &context);
-            match first {
-                First::Ours => [ours(), theirs()],
-                First::Theirs => [theirs(), ours()],
-                First::Both => std::thread::scope(|scope| {
-                    let theirs = scope.spawn(theirs);
-                    [ours(), theirs.join().unwrap()]
-                }),
-            };
+fn meet_behind<S>(nats: [NatKind; 2], first: First, serve: fn(&World) -> S) {
+    let world = World::new(nats[0], nats[1]);
+    let _server = serve(&world);
+    let (alice, bob) = (
+        world.left.host("alice").unwrap(),
+        world.right.host("bob").unwrap(),
+    );
+    world.right.change_mappings().unwrap();
+    let outside = Capture::start(world.server.namespace(), world.server.interface()).unwrap();
+    let _miredo = Miredo::client(&world, &bob);
+    let bob_address = appears(&bob);
+    assert_is_the_mapping(
+        bob_address,
+        messages(&outside, SOLICITATION, 1)[0].udp().unwrap().from,
+    );
 
-            for kind in [ECHO_REQUEST, ECHO_REPLY] {
-                messages(&inside, kind, 2 * usize::from(PINGS));
-            }
-            only_one_port(&inside, port);
-            assert_well_formed(&inside, &world.path("."), &[port]);
-            let bubbles = bubbles(&world, &inside, port);
-            match first {
-                First::Ours => answered_by_miredo(&bubbles, bob_address),
-                First::Theirs => answered_by_us(&bubbles),
-                First::Both => {}
-            }
-        }
+    let client = world.client(&alice, &[]);
+    let (alice_address, port) = (client.address(), client.status().port);
+    without_batches(&alice);
+    let inside = Capture::start(alice.namespace(), alice.interface()).unwrap();
+    let context = format!("{nats:?}, first {first:?}");
+    let ours = || all_answered(&alice, bob_address, &context);
+    let theirs = || all_answered(&bob, alice_address, &context);
+    match first {
+        First::Ours => [ours(), theirs()],
+        First::Theirs => [theirs(), ours()],
+        First::Both => std::thread::scope(|scope| {
+            let theirs = scope.spawn(theirs);
+            [ours(), theirs.join().unwrap()]
+        }),
+    };
+
+    for kind in [ECHO_REQUEST, ECHO_REPLY] {
+        messages(&inside, kind, 2 * usize::from(PINGS));
+    }
+    only_one_port(&inside, port);
+    assert_well_formed(&inside, &world.path("."), &[port]);
+    let bubbles = bubbles(&world, &inside, port);
+    match first {
+        First::Ours => answered_by_miredo(&bubbles, bob_address),
+        First::Theirs => answered_by_us(&bubbles),
+        First::Both => {}
     }
 }
 

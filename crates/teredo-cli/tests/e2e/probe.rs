@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use teredo_lab::{Host, NatKind, Process};
 
 use crate::miredo::daemon::Miredo;
+use crate::scenes::side_by_side;
 use crate::world::*;
 
 /// Runs the probe as nobody, who has no capabilities.
@@ -380,7 +381,8 @@ fn a_firewall_without_a_nat_is_named() {
 /// The bounds of the mapping's lifetime, with progress on standard error.
 #[test]
 fn the_lifetime_is_measured() {
-    for kind in [NatKind::PortRestricted, NatKind::Cone, NatKind::Symmetric] {
+    let kinds = [NatKind::PortRestricted, NatKind::Cone, NatKind::Symmetric];
+    side_by_side(kinds, |kind| {
         let world = World::new(kind, NatKind::None);
         let _server = world.serve();
         let alice = world.left.host("alice").unwrap();
@@ -392,7 +394,7 @@ fn the_lifetime_is_measured() {
             "{kind}: {report:#}"
         );
         assert_eq!(report["nat"]["kind"], kind.name());
-    }
+    });
 }
 
 /// The text ends with a clear sentence, and has no control characters.

@@ -53,13 +53,11 @@ fn miredo_behind_an_open_input_meets_ours_behind_each() {
 /// One begins, and then the other does over the path that there is.
 #[track_caller]
 fn meets_each(theirs: NatKind) {
-    for ours in OURS {
-        meets(ours, theirs, First::Ours);
-        // Its first bubble goes all the way, and such a router takes it for its own: tests/matrix/cell.rs has the reason.
-        if ours != NatKind::OpenInput {
-            meets(ours, theirs, First::Theirs);
-        }
-    }
+    let both = OURS.map(|ours| [(ours, First::Ours), (ours, First::Theirs)]);
+    let mut scenes = both.concat();
+    // Its first bubble goes all the way, and such a router takes it for its own: tests/matrix/cell.rs has the reason.
+    scenes.retain(|scene| *scene != (NatKind::OpenInput, First::Theirs));
+    side_by_side(scenes, |(ours, first)| meets(ours, theirs, first));
 }
 
 #[track_caller]
