@@ -372,8 +372,10 @@ pub(crate) fn mdbook() -> Result<PathBuf> {
         }
     }
     let package = format!("mdbook@={MDBOOK}");
-    // Its own speed does not matter, but the time to compile it does.
+    // Its own speed does not matter, but the time to compile it does. It need not serve pages or watch files here.
     let mut install = cargo(&["install", "--quiet", "--locked", "--debug", &package]);
+    install.args(["--no-default-features", "--features", "search"]);
+    install.env("CARGO_PROFILE_DEV_DEBUG", "false");
     step(&format!("mdbook {MDBOOK}, once: some minutes"), || {
         run(install.arg("--root").arg(&folder))
     })
