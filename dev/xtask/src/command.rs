@@ -109,7 +109,7 @@ pub(crate) fn say(text: impl Display) -> Result<()> {
 }
 
 /// `command` as a user would type it in the root of the repository.
-fn line(command: &Command) -> String {
+pub(crate) fn line(command: &Command) -> String {
     let variables = command.get_envs().filter_map(|(name, value)| {
         let (name, value) = (name.to_string_lossy(), value?.to_string_lossy());
         (name != "PATH").then(|| format!("{name}={}", quoted(&value)))

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod background;
 mod bench;
 mod command;
 mod conformance;
@@ -20,6 +21,7 @@ mod rules;
 mod sim;
 mod site;
 mod soak;
+mod suites;
 mod test;
 mod tools;
 mod tree;

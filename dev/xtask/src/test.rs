@@ -1,10 +1,13 @@
 //! `cargo xtask test`: the one command that says whether the repository is sound.
 
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 
+use crate::background::Work;
 use crate::command::{cargo, run as execute, say, step};
+use crate::suites::Suite;
 use crate::{
     conformance, environment, installed, leftover, license, lint, no_io, publish, rules, site,
     soak, tools, tree, units,
@@ -38,6 +41,22 @@ const KERNEL: &[&str] = &[
     "teredo-nft",
     "teredo-tunnel",
 ];
+
+/// The folders of crates whose tests compute and do not look at a clock. They take the time that the tests of the program
+/// leave, which mostly wait.
+const COMPUTING: &[&str] = &[
+    "crates/teredo",
+    "crates/teredo-nat",
+    "crates/teredo-trace",
+    "dev/delay",
+    "dev/matrix",
+    "dev/million",
+    "dev/segmentation",
+    "dev/sim",
+];
+
+/// What has begun and goes on beside the steps.
+static BESIDE: Mutex<Vec<Work>> = Mutex::new(Vec::new());
 
 /// The tests that `cargo test` runs only if they are named: they need root or installed programs.
 const PROGRAM: &[&str] = &["--test", "cli", "--test", "e2e", "--test", "matrix"];
@@ -132,7 +151,7 @@ const STEPS: &[Step] = &[
         Needs::Time,
         |_| site::run(&site::Options::default()),
     ),
-    part("the hub under a model checker", Needs::Nothing, |_| model()),
+    part("the hub under a model checker", Needs::Nothing, model),
     part("tests", Needs::Nothing, tests),
     part(
         "packages installed under a booted systemd",
@@ -145,6 +164,7 @@ const STEPS: &[Step] = &[
         |_| installed::rpm::check(),
     ),
     part("tests of the program", Needs::Root, program),
+    part("what ran beside these steps", Needs::Root, |_| finish()),
     part(
         "end-to-end tests without the path in the kernel",
         Needs::Root,
@@ -180,6 +200,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for part in steps {
         step(part.title, || (part.work)(options))?;
     }
+    // Some of these options may have left out the step that waits for it.
+    finish()?;
     for left_out in left_out(options) {
         say(format_args!("left out: {left_out}"))?;
     }
@@ -212,20 +234,22 @@ fn without_features() -> Result<()> {
 
 /// Under `--cfg shuttle` the hub is built with the model checker's threads and locks. That build has a folder of its
 /// own, so that the ordinary one is not built again.
-fn model() -> Result<()> {
-    execute(
-        cargo(&["test", "--locked", "-p", "teredo-notify", "--test", "model"])
-            .arg("--target-dir")
-            .arg(tree::target_dir().join("shuttle"))
-            .env("RUSTFLAGS", "--cfg shuttle"),
-    )
+fn model(options: &Options) -> Result<()> {
+    let mut model = cargo(&["test", "--locked", "-p", "teredo-notify", "--test", "model"]);
+    model
+        .arg("--target-dir")
+        .arg(tree::target_dir().join("shuttle"))
+        .env("RUSTFLAGS", "--cfg shuttle");
+    if options.unprivileged {
+        return execute(&mut model);
+    }
+    begin("the hub under a model checker", vec![model])
 }
 
 /// Without root, `cargo test` as everyone can run it, and the unit tests of the other crates.
 fn tests(options: &Options) -> Result<()> {
     if !options.unprivileged {
-        let command = cargo(&["test", "--workspace", "--locked"]);
-        return execute(&mut prepared(command, options));
+        return all_tests(options);
     }
     execute(&mut prepared(cargo(&["test", "--locked"]), options))?;
     let mut command = cargo(&["test", "--locked", "--workspace", "--lib", "--bins"]);
@@ -233,6 +257,37 @@ fn tests(options: &Options) -> Result<()> {
         command.args(["--exclude", name]);
     }
     execute(&mut prepared(command, options))
+}
+
+/// The tests of each crate, and those that compute beside the steps from here on.
+fn all_tests(options: &Options) -> Result<()> {
+    let is_computing = |suite: &Suite| COMPUTING.iter().any(|folder| suite.is_of(folder));
+    let (computing, others): (Vec<_>, Vec<_>) = Suite::build()?.into_iter().partition(is_computing);
+    let computing = computing
+        .iter()
+        .map(|suite| prepared(suite.command(), options));
+    begin("the tests that compute", computing.collect())?;
+    for suite in others {
+        say(suite.title())?;
+        execute(&mut prepared(suite.command(), options))?;
+    }
+    let documented = cargo(&["test", "--workspace", "--locked", "--doc"]);
+    execute(&mut prepared(documented, options))
+}
+
+fn begin(title: &'static str, commands: Vec<Command>) -> Result<()> {
+    let work = Work::start(title, commands)?;
+    BESIDE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(work);
+    Ok(())
+}
+
+/// Waits for all that has begun.
+fn finish() -> Result<()> {
+    let begun = std::mem::take(&mut *BESIDE.lock().unwrap_or_else(PoisonError::into_inner));
+    begun.into_iter().try_for_each(Work::finish)
 }
 
 /// The tests of the whole system, which need root and the packages of [`tools::TEST`].
