@@ -19,6 +19,7 @@ pub(crate) mod check;
 mod closed;
 mod data_path;
 mod firewall;
+mod fleet;
 mod gather;
 mod host;
 mod nat;
@@ -95,6 +96,7 @@ fn judge(seen: &Seen) -> Vec<Check> {
         firewall::judge(seen),
         routes::judge(seen),
         vec![relays::answers(seen), data_path::judge(seen)],
+        fleet::judge(seen),
     ]
     .concat();
     let place = |check: &Check| id::ALL.iter().position(|id| id.name == check.id);

@@ -47,7 +47,8 @@ pub use key::{HostKey, MAX_KEY, ParseKeyError};
 pub use ledger::{HostState, Learnt, Ledger, MAX_HOSTS, News, Refusal, Terms};
 pub use perimeter::{Perimeter, PerimeterConfig, PerimeterError, PerimeterStatus};
 pub use publisher::{
-    DEFAULT_LEASE, Publisher, PublisherConfig, PublisherError, PublisherStatus, SHORTEST_LEASE,
+    DEFAULT_LEASE, GATE, Publisher, PublisherConfig, PublisherError, PublisherStatus,
+    SHORTEST_LEASE,
 };
 pub use servers::{ConnectError, ParseUrlError, Servers, Urls};
 

@@ -32,6 +32,9 @@ use crate::{Entry, HostKey};
 /// The lease of a bucket that a publisher creates.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 
+/// The publisher's name for the firewalls behind it, in its reports to the node.
+pub const GATE: &str = "the fleet's perimeters";
+
 /// The shortest lease: three renewals have to fit in it.
 pub const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
@@ -315,7 +318,11 @@ impl Run {
             return;
         };
         // The library would keep it for a later connection, and a port of the past would be opened then.
-        if self.client.connection_state() != State::Connected || self.puts.len() >= ON_THE_WAY {
+        if self.client.connection_state() != State::Connected {
+            self.report(true).await;
+            return;
+        }
+        if self.puts.len() >= ON_THE_WAY {
             return;
         }
         let bucket = match &self.bucket {
@@ -452,7 +459,8 @@ impl Run {
             tracing::warn!(reason, "the bucket does not have this host's state");
         }
         self.trouble = Some(reason);
-        self.report(false).await;
+        // Always: a gate that no longer reports counts as hung.
+        self.report(true).await;
     }
 
     /// Settles the state once the bucket has it and each perimeter has confirmed it (N-16).
@@ -533,7 +541,7 @@ impl Run {
         let report = GateReport {
             trouble: trouble.clone(),
             protects: Vec::new(),
-            backend: Some(String::from("the fleet's perimeters")),
+            backend: Some(GATE.to_owned()),
             random_trouble: Some(String::from(
                 "the perimeters of a fleet open no random ports",
             )),

@@ -204,6 +204,12 @@ pub(crate) mod id {
         SERVER_SECRETS = "server.secrets",
             "whether the server of this host has read its file of secrets since it changed",
             "'systemctl reload teredo-server'";
+        FLEET_PUBLISHER = "fleet.publisher",
+            "whether the firewalls at the perimeter learn of this host's port; only if it is published",
+            "'journalctl -u teredo-publish'";
+        FLEET_PERIMETER = "fleet.perimeter",
+            "whether this host's set follows the hosts of its fleet; only at a perimeter",
+            "'teredo status' shows the trouble, and 'journalctl -u teredo-perimeter' more";
         RELAY_ANSWERS = "relay.answers",
             "whether a native host to which this client sends is reached through a relay",
             "'teredo status --peers'; a relay for the clients of this server must announce 2001::/32";

@@ -30,6 +30,7 @@ use super::seen::{
     is_asked_native,
 };
 use crate::args::DEFAULT_CONFIG;
+use crate::fleet::{self, report::PERIMETER_SOCKET};
 use crate::secret;
 use crate::server::is_own;
 use crate::settings::SERVER_SOCKET;
@@ -150,6 +151,8 @@ pub(crate) fn gather(mut settings: Settings, socket: &Path, socket_is_default: b
         closed: Vec::new(),
         server,
         ways: Ways::default(),
+        perimeter: fleet::report::ask(Path::new(PERIMETER_SOCKET))
+            .map(fleet::report::Report::into_json),
         rules,
     };
     let roles = seen.roles();

@@ -31,6 +31,8 @@ pub(crate) struct Seen {
     pub(crate) closed: Vec<Closed>,
     pub(crate) server: Server,
     pub(crate) ways: Ways,
+    /// The report of the firewall at the perimeter of a fleet, if this host is one.
+    pub(crate) perimeter: Option<serde_json::Value>,
     /// The ruleset; none: not permitted, or not readable for the reason.
     pub(crate) rules: Result<Rules, String>,
 }

@@ -127,6 +127,7 @@ pub(super) fn healthy() -> Seen {
             outside: Some(link()),
             ..Server::default()
         },
+        perimeter: None,
         ways: Ways::default(),
         rules: Ok(rules()),
     }

@@ -176,6 +176,11 @@ pub(crate) fn ask(path: &Path) -> Option<Report> {
 }
 
 impl Report {
+    /// The object of schema `teredo.perimeter/1`.
+    pub(crate) fn into_json(self) -> Value {
+        self.0
+    }
+
     /// Prints it; [`Exit::NotReady`] if the set is not in step with the bucket.
     pub(crate) fn print(&self, as_json: bool, output: &mut Output) -> Result<Exit, Failure> {
         if as_json {

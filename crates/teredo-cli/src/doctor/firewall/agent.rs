@@ -3,6 +3,7 @@
 use teredo_notify::types::FirewallStatus;
 
 use crate::doctor::check::{Check, Id, id};
+use crate::doctor::fleet;
 use crate::doctor::seen::Seen;
 
 /// The troubles that agents report, by the check that they belong to.
@@ -34,15 +35,20 @@ pub(super) fn kind(trouble: &str) -> Trouble {
     }
 }
 
-pub(super) fn gates(seen: &Seen) -> &[FirewallStatus] {
-    seen.status()
-        .map_or(&[], |status| status.firewall.as_slice())
+/// The gates that open the port on this host.
+pub(super) fn gates(seen: &Seen) -> Vec<&FirewallStatus> {
+    let all = seen
+        .status()
+        .map_or(&[][..], |status| status.firewall.as_slice());
+    all.iter()
+        .filter(|gate| !fleet::is_publisher(gate))
+        .collect()
 }
 
 /// The first trouble of a kind.
 pub(super) fn trouble(seen: &Seen, wanted: Trouble) -> Option<&str> {
     let mut troubles = gates(seen)
-        .iter()
+        .into_iter()
         .filter_map(|gate| gate.trouble.as_deref());
     troubles.find(|trouble| kind(trouble) == wanted)
 }

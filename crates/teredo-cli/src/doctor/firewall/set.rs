@@ -192,7 +192,7 @@ pub(super) fn table(seen: &Seen, rules: &Rules) -> Check {
     };
     let Some(table) = rules.nftables.table(&name) else {
         // Other programs are gates, too, and have no such table.
-        let is_agent = |gate: &&FirewallStatus| {
+        let is_agent = |gate: &&&FirewallStatus| {
             gate.trouble.is_none() && gate.command.as_deref() == Some("teredo")
         };
         return match gates(seen).iter().find(is_agent) {
