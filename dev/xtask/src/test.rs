@@ -296,7 +296,9 @@ fn program(options: &Options) -> Result<()> {
         say("    of the matrix of implementations and NATs every pair, not every cell (--long)")?;
     }
     let mut command = cargo(&["test", "--workspace", "--locked"]);
-    command.args(PROGRAM);
+    command
+        .args(PROGRAM)
+        .args(["--", "--test-threads", &threads()]);
     leftover::none_after(|| execute(&mut prepared(command, options)))
 }
 
@@ -320,11 +322,18 @@ fn without_offloads(options: &Options) -> Result<()> {
 /// anew with other features.
 fn once_more(options: &Options, tests: &[&str]) -> Result<Command> {
     let mut command = cargo(&["test", "--workspace", "--locked", "--test", "e2e", "--"]);
+    command.args(["--test-threads", &threads()]);
     if !options.long {
         say(format_args!("    {} (--long: all)", tests.join(" ")))?;
         command.args(tests);
     }
     Ok(prepared(command, options))
+}
+
+/// The end-to-end tests at a time: three for two cores, because each of them waits for more than half of its time.
+fn threads() -> String {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    (cores * 3 / 2).max(1).to_string()
 }
 
 /// Random faults, for less than a minute or for five.
