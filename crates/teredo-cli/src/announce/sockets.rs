@@ -171,9 +171,19 @@ impl Probe {
         // Not by the runtime, which does not know yet that a new socket may be written to.
         match rustix::net::send(socket, &datagram.payload, SendFlags::DONTWAIT) {
             // No room: it is lost.
-            Ok(_) | Err(Errno::AGAIN) => Ok(()),
-            Err(error) => Err(error.into()),
+            Ok(_) | Err(Errno::AGAIN) => {}
+            Err(error) => return Err(error.into()),
         }
+        self.refusal()
+    }
+
+    /// Fails if the kernel has refused a datagram. On the same host, it does so before the call that sends returns; the
+    /// runtime does not wake up for it.
+    pub(super) fn refusal(&self) -> io::Result<()> {
+        self.sockets.iter().try_for_each(|socket| {
+            let error = socket.take_error()?;
+            error.map_or(Ok(()), Err)
+        })
     }
 
     /// The next datagram of the node, with the socket that it came to; an error is a refusal. Cancel safe.

@@ -59,13 +59,13 @@ pub(super) fn run(reporter: &mut Reporter, place: &mut Option<Network>) -> Resul
 
     reporter.step("a relay is killed", || relay_killed(network, &streams))?;
     reporter.step("it is started again", || {
-        network.start_service("relay1")?;
-        back(network, &streams)
+        back(network, &streams, |network| network.start_service("relay1"))
     })?;
     reporter.step("its host is cut off", || host_cut_off(network, &streams))?;
     reporter.step("the host is back", || {
-        network.host(Kind::Relay, Router::East)?.mend()?;
-        back(network, &streams)
+        back(network, &streams, |network| {
+            network.host(Kind::Relay, Router::East)?.mend()
+        })
     })?;
     reporter.step("a server is killed", || {
         server_killed(network, &streams, address)
@@ -77,16 +77,18 @@ pub(super) fn run(reporter: &mut Reporter, place: &mut Option<Network>) -> Resul
     })?;
     reporter.step("a relay is drained", || drained(network, &streams))?;
     reporter.step("it is started again", || {
-        network.start_service("relay1")?;
-        network.start_announcer("relay1")?;
-        back(network, &streams)
+        back(network, &streams, |network| {
+            network.start_service("relay1")?;
+            network.start_announcer("relay1")
+        })
     })?;
     reporter.step("an announcer is killed", || {
         announcer_killed(network, &streams)
     })?;
     reporter.step("it is started again", || {
-        network.start_announcer("relay1")?;
-        back(network, &streams)
+        back(network, &streams, |network| {
+            network.start_announcer("relay1")
+        })
     })?;
     reporter.step("a relay is overloaded", || overloaded(network, &streams))
 }
@@ -161,10 +163,12 @@ fn traffic(network: &mut Network) -> anyhow::Result<(Streams, Findings)> {
     Ok((streams, Findings::new(line)))
 }
 
+/// Waits until traffic flows, for a while from now on.
 fn steady(streams: &Streams) -> anyhow::Result<()> {
     for stream in [&streams.packets, &streams.solicitations] {
+        let mark = stream.mark();
         until(PATIENCE, "traffic without loss", || {
-            stream.flows_for(STEADY).then_some(())
+            stream.flows_since(mark, STEADY).then_some(())
         })?;
     }
     Ok(())
@@ -187,20 +191,26 @@ fn wait_for_way(network: &Network, kind: Kind, router: Router) -> anyhow::Result
     Ok(())
 }
 
-/// The relay in use is there again, and the traffic has moved back to it without a loss.
-fn back(network: &mut Network, streams: &Streams) -> anyhow::Result<((), Findings)> {
-    steady(streams)?;
+/// Starts or mends what is missing of the relay in the east; the traffic moves back to it without a loss.
+fn back(
+    network: &mut Network,
+    streams: &Streams,
+    start: impl FnOnce(&mut Network) -> anyhow::Result<()>,
+) -> anyhow::Result<((), Findings)> {
     let mark = streams.packets.mark();
+    start(network)?;
     wait_for_way(network, Kind::Relay, Router::East)?;
     steady(streams)?;
     let account = streams.packets.account(mark, LATE_ANSWERS);
     nothing_lost(account)?;
-    let line = format!("traffic moved back to relay1: {}", in_words(account));
+    let line = format!(
+        "traffic went on, and is back at relay1: {}",
+        in_words(account)
+    );
     Ok(((), of_account(Findings::new(line), account)))
 }
 
 fn relay_killed(network: &mut Network, streams: &Streams) -> anyhow::Result<((), Findings)> {
-    steady(streams)?;
     let mark = streams.packets.mark();
     let machine = network.host(Kind::Relay, Router::East)?;
     let service = machine
@@ -215,7 +225,6 @@ fn relay_killed(network: &mut Network, streams: &Streams) -> anyhow::Result<((),
 }
 
 fn host_cut_off(network: &mut Network, streams: &Streams) -> anyhow::Result<((), Findings)> {
-    steady(streams)?;
     let mark = streams.packets.mark();
     network.host(Kind::Relay, Router::East)?.cut_off()?;
     let outcome = moved(network, streams, mark)?;
@@ -248,7 +257,6 @@ fn server_killed(
     streams: &Streams,
     address: Ipv6Addr,
 ) -> anyhow::Result<((), Findings)> {
-    steady(streams)?;
     let (mark, solicitations) = (streams.packets.mark(), streams.solicitations.mark());
     let machine = network.host(Kind::Server, Router::East)?;
     let service = machine
@@ -290,7 +298,6 @@ fn server_killed(
 }
 
 fn drained(network: &mut Network, streams: &Streams) -> anyhow::Result<((), Findings)> {
-    steady(streams)?;
     let mark = streams.packets.mark();
     let machine = network.host(Kind::Relay, Router::East)?;
     // As systemd stops the two units: the announcer first.
@@ -317,7 +324,6 @@ fn drained(network: &mut Network, streams: &Streams) -> anyhow::Result<((), Find
 
 /// Its interface goes with it, and the routes go with the interface.
 fn announcer_killed(network: &mut Network, streams: &Streams) -> anyhow::Result<((), Findings)> {
-    steady(streams)?;
     let mark = streams.packets.mark();
     let machine = network.host(Kind::Relay, Router::East)?;
     let announcer = machine.announcer.take().context("there is no announcer")?;
@@ -339,7 +345,6 @@ fn announcer_killed(network: &mut Network, streams: &Streams) -> anyhow::Result<
 
 /// A relay that gets too little of the processor stands back, and nothing flaps.
 fn overloaded(network: &mut Network, streams: &Streams) -> anyhow::Result<((), Findings)> {
-    steady(streams)?;
     let mark = streams.packets.mark();
     let started = Instant::now();
     let machine = network.host(Kind::Relay, Router::East)?;

@@ -108,13 +108,17 @@ impl Stream {
         self.log().packets.len()
     }
 
-    /// Whether the last packets of the last `time` were answered.
-    pub(super) fn flows_for(&self, time: Duration) -> bool {
+    /// Whether all packets of the last `time` were answered, and were sent after the mark.
+    pub(super) fn flows_since(&self, mark: usize, time: Duration) -> bool {
+        // The very last ones may be under way.
+        const UNDER_WAY: usize = 10;
         let log = self.log();
         let wanted = (time.as_nanos() / PACE.as_nanos()) as usize;
-        // The very last ones may be under way.
-        let mut settled = log.packets.iter().rev().skip(20).take(wanted);
-        log.packets.len() > wanted + 20 && settled.all(|(_, answer)| answer.is_some())
+        let Some(packets) = log.packets.get(mark..) else {
+            return false;
+        };
+        let mut settled = packets.iter().rev().skip(UNDER_WAY).take(wanted);
+        packets.len() >= wanted + UNDER_WAY && settled.all(|(_, answer)| answer.is_some())
     }
 
     /// What became of the packets since the mark. Answers that are missing are waited for this long.
