@@ -286,7 +286,7 @@ impl Announcer {
         }
     }
 
-    /// What SIGUSR1 prints.
+    /// Prints the state, at SIGUSR1.
     fn print(&self) {
         let tally = self.watch.tally();
         let state = match self.watch.health() {

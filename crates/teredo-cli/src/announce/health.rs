@@ -44,7 +44,7 @@ pub(crate) struct Pace {
     pub(crate) late: Duration,
 }
 
-/// What became of all probes.
+/// The outcome of all probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) probes: u64,

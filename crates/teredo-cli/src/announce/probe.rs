@@ -1,4 +1,4 @@
-//! What the probes of a server and of a relay have in common.
+//! The common part of the probes of a server and of a relay.
 
 /// A datagram to the other end of one of the probe's sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub(super) struct Datagram {
     pub(super) payload: Vec<u8>,
 }
 
-/// What a datagram means for the probe under way.
+/// The meaning of a datagram for the probe under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// These come next; the answer is yet to come.
@@ -42,6 +42,6 @@ pub(super) trait Prober {
     /// Takes a datagram from the other end of a socket.
     fn received(&mut self, at: usize, bytes: &[u8]) -> Result<Progress, Wrong>;
 
-    /// What is missing, for a person.
+    /// The missing part, for a person.
     fn silence(&self) -> String;
 }

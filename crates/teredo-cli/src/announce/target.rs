@@ -126,7 +126,7 @@ impl Target {
         Ok((target, networks))
     }
 
-    /// What is probed, for messages.
+    /// The kind of node, for messages.
     pub(super) const fn role(&self) -> &'static str {
         match self {
             Self::Relay { .. } => "relay",
@@ -134,7 +134,7 @@ impl Target {
         }
     }
 
-    /// What may be amiss if the node has never answered, although it is there.
+    /// The likely faults if the node has never answered, although it is there.
     pub(super) fn doubt(&self) -> &'static str {
         match self {
             Self::Relay { .. } => {

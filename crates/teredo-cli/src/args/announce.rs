@@ -80,7 +80,7 @@ pub(crate) struct ProbeOptions {
     pub(crate) late: Duration,
 }
 
-/// What is announced.
+/// The routes that are announced.
 #[derive(Args, Debug)]
 pub(crate) struct RouteOptions {
     /// Network to announce; repeat for more [default: 2001::/32; of a server, its two addresses]

@@ -13,7 +13,7 @@ struct Stage {
     watch: Watch,
 }
 
-/// What a node does about a probe.
+/// A node's answer to a probe.
 #[derive(Clone, Copy)]
 enum Does {
     Answer(Duration),

@@ -37,7 +37,7 @@ fn known(name: &str, secret: &[u8]) -> (Credentials, Security) {
     (credentials, Security::Required(clients.into()))
 }
 
-/// What the server says to a datagram of the probe.
+/// The server's answer to a datagram of the probe.
 fn answer(server: &mut Server, sent: &Sent) -> Option<Vec<u8>> {
     let mut buffer = vec![0; server.buffer_len()];
     buffer[..sent.payload.len()].copy_from_slice(&sent.payload);

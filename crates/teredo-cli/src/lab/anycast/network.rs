@@ -237,7 +237,7 @@ impl Machine {
         }
     }
 
-    /// What its announcer has written.
+    /// Its announcer.
     pub(super) fn announced(&self) -> anyhow::Result<&Process> {
         self.announcer.as_ref().context("there is no announcer")
     }

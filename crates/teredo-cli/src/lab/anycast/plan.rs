@@ -22,7 +22,7 @@ pub(super) const CLIENTS_NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 const HOST_TEMPLATE: &str = include_str!("host.conf");
 const ROUTER_TEMPLATE: &str = include_str!("router.conf");
 
-/// What a host serves.
+/// The service of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Relay,

@@ -406,7 +406,7 @@ fn starving<T>(process: &Process, work: impl FnOnce() -> anyhow::Result<T>) -> a
     })
 }
 
-/// What the announcer has said since a mark.
+/// The lines of the announcer since a mark.
 fn told_since(machine: &Machine, mark: usize) -> anyhow::Result<Vec<String>> {
     Ok(machine.announced()?.lines().split_off(mark))
 }

@@ -32,7 +32,7 @@ pub(super) struct Stream {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What became of the packets of a time.
+/// The outcome of the packets of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) sent: usize,
@@ -121,7 +121,7 @@ impl Stream {
         packets.len() >= wanted + UNDER_WAY && settled.all(|(_, answer)| answer.is_some())
     }
 
-    /// What became of the packets since the mark. Answers that are missing are waited for this long.
+    /// The outcome of the packets since the mark. Answers that are missing are waited for this long.
     pub(super) fn account(&self, mark: usize, patience: Duration) -> Account {
         let end = self.mark();
         let settled = || {
