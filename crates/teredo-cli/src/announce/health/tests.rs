@@ -46,10 +46,7 @@ impl Stage {
 
     fn healthy() -> Self {
         let mut stage = Self::new();
-        assert_eq!(
-            stage.probes(20, Does::Answer(PROMPT)),
-            [Health::Healthy; 20]
-        );
+        assert_eq!(stage.probes(20, Does::Answer(PROMPT)), [Healthy; 20]);
         stage
     }
 }
@@ -159,5 +156,4 @@ fn a_long_sleep_loses_one_probe() {
     stage.now = stage.now + Duration::from_secs(3600);
     assert_eq!(stage.probes(3, Does::Answer(PROMPT)), [Healthy; 3]);
     assert_eq!(stage.watch.tally().lost, 1);
-    assert_eq!(stage.watch.tick(stage.now - Duration::ZERO).is_some(), true);
 }
