@@ -8,13 +8,20 @@ use super::check::{Check, id};
 use super::seen::Seen;
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
-    // Most hosts belong to no fleet: these checks are for those that do.
-    let publisher = seen
+    let gates = seen
         .status()
-        .and_then(|status| status.firewall.iter().find(|gate| is_publisher(gate)));
-    let publisher = publisher.map(of_publisher);
-    let perimeter = seen.perimeter.as_ref().map(of_perimeter);
-    publisher.into_iter().chain(perimeter).collect()
+        .map_or(&[][..], |status| status.firewall.as_slice());
+    let publisher = gates.iter().find(|gate| is_publisher(gate));
+    vec![
+        publisher.map_or_else(
+            || Check::ok(id::FLEET_PUBLISHER, "this host belongs to no fleet"),
+            of_publisher,
+        ),
+        seen.perimeter.as_ref().map_or_else(
+            || Check::ok(id::FLEET_PERIMETER, "this host is no perimeter"),
+            of_perimeter,
+        ),
+    ]
 }
 
 /// Whether a gate is the publisher of a fleet: it opens no port of this host.
