@@ -39,7 +39,8 @@ pub(crate) async fn measure(cluster: &Cluster, count: u32) -> Result<Times> {
     hosts.write(0..HOSTS).await?;
     let mut confirmations = here.subscribe("teredo.confirmed.host-0.fw").await?;
     let mut echo = there.subscribe("bare").await?;
-    (here.flush().await?, there.flush().await?);
+    here.flush().await?;
+    there.flush().await?;
     let mut times = Times {
         rebinds: Vec::new(),
         bare: Vec::new(),

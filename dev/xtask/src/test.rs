@@ -55,7 +55,7 @@ const COMPUTING: &[&str] = &[
     "dev/sim",
 ];
 
-/// What has begun and goes on beside the steps.
+/// The work that has begun and goes on beside the steps.
 static BESIDE: Mutex<Vec<Work>> = Mutex::new(Vec::new());
 
 /// The tests that `cargo test` runs only if they are named: they need root or installed programs.
