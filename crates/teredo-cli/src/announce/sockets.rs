@@ -128,7 +128,7 @@ impl Probe {
         from: Option<Ipv4Addr>,
         interface: &str,
     ) -> Result<Self, OpenError> {
-        let from = from.unwrap_or(*service.ip());
+        let from = from.unwrap_or_else(|| *service.ip());
         let client = connected(from, 0, service)?;
         let server = connected(from, relay::server(from).port(), service)?;
         let teredo = relay::client(local(&client)?, u16::from_ne_bytes(random()));

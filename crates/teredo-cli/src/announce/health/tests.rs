@@ -153,7 +153,7 @@ fn an_answer_to_an_earlier_probe_does_not_count() {
 fn a_long_sleep_loses_one_probe() {
     let mut stage = Stage::healthy();
     stage.watch.tick(stage.now).unwrap();
-    stage.now = stage.now + Duration::from_secs(3600);
+    stage.now += Duration::from_secs(3600);
     assert_eq!(stage.probes(3, Does::Answer(PROMPT)), [Healthy; 3]);
     assert_eq!(stage.watch.tally().lost, 1);
 }

@@ -116,7 +116,7 @@ fn a_relay_carries_a_packet_to_a_client_and_back() {
     let mut stage = Stage::new();
     assert_eq!(stage.run(), Some(1));
     for _ in 0..100 {
-        stage.now = stage.now + std::time::Duration::from_secs(1);
+        stage.now += std::time::Duration::from_secs(1);
         stage.relay.handle_timeout(stage.now);
         assert_eq!(stage.run(), Some(0));
     }
@@ -127,7 +127,7 @@ fn a_relay_carries_a_packet_to_a_client_and_back() {
 fn a_relay_is_asked_anew_after_a_long_time() {
     let mut stage = Stage::new();
     assert_eq!(stage.run(), Some(1));
-    stage.now = stage.now + std::time::Duration::from_secs(60);
+    stage.now += std::time::Duration::from_secs(60);
     stage.relay.handle_timeout(stage.now);
     assert_eq!(stage.run(), Some(1));
 }
