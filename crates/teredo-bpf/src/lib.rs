@@ -32,6 +32,8 @@
 mod bytes;
 mod entry;
 mod error;
+mod hooks;
+mod loader;
 mod outcome;
 mod path;
 mod port_map;
@@ -40,10 +42,11 @@ mod server;
 
 pub use entry::{Entry, Interfaces, Side, Traffic};
 pub use error::PathError;
+pub use hooks::Hooks;
 pub use outcome::{Outcome, Outcomes};
 pub use path::{Path, Settings, now, wait_for_programs};
 pub use port_map::{PORT_LEASE, PORT_MAP, PortMap, PortMapError, ShownPort};
-pub use probe::{Direction, ProbeError, probe};
+pub use probe::{Direction, ProbeError, Probed, probe};
 pub use server::{
     ADVERTISEMENT_LEN, Advertisement, Answered, AttachedTo, BUCKETS, BucketLimit, MOST_PAIRS,
     MOST_SOURCES, Mode, Server, ServerOutcome, Serving, Source,

@@ -6,32 +6,20 @@ use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
-use aya::programs::links::LinkOrder;
-use aya::programs::tc::{SchedClassifierLinkId, TcAttachOptions};
-use aya::programs::{SchedClassifier, SocketFilter, TcAttachType};
-use aya::{Ebpf, EbpfLoader};
-use nix::ifaddrs::getifaddrs;
-use nix::net::if_::if_nametoindex;
 use rustix::thread::{MembarrierCommand, membarrier};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::entry::{self, Entry, Interfaces, Traffic, nanos};
-use crate::error::{PathError, not_attached, not_loaded};
+use crate::error::PathError;
+use crate::hooks::Hooks;
+use crate::loader;
 use crate::outcome::{Outcome, Outcomes};
 
 /// The programs, compiled by `programs/build`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../object/path.o");
-
-const ENCAPSULATE: &str = "encapsulate";
-const DECAPSULATE: &str = "decapsulate";
-const WATCH_OUT: &str = "watch_out";
-const WATCH_DELIVERED: &str = "watch_delivered";
-const WATCH_IN: &str = "watch_in";
-
-/// The programs for interfaces.
-const CLASSIFIERS: [&str; 4] = [ENCAPSULATE, DECAPSULATE, WATCH_OUT, WATCH_DELIVERED];
 
 // The elements of `control`.
 const SINCE: u32 = 0;
@@ -46,11 +34,6 @@ const BPF_NOEXIST: u64 = 1;
 
 /// The value of `since` in a closed path.
 const CLOSED: u64 = 0;
-
-// linux/if_arp.h
-const ARPHRD_ETHER: u16 = 1;
-const ARPHRD_LOOPBACK: u16 = 772;
-const ARPHRD_NONE: u16 = 65534;
 
 /// How a [`Path`] is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,13 +71,11 @@ impl Default for Settings {
 /// let a datagram pass since the path was opened, or since the last [`require_proof`](Self::require_proof). When the value
 /// is dropped or the process ends, the kernel detaches the programs.
 pub struct Path {
-    ebpf: Ebpf,
+    hooks: Hooks,
     peers: HashMap<MapData, [u8; 16], entry::Bytes>,
     natives: LpmTrie<MapData, [u8; 16], u32>,
     control: Array<MapData, u64>,
     outcomes: PerCpuArray<MapData, u64>,
-    /// By the interface's index, with the program's name.
-    links: Vec<(u32, &'static str, SchedClassifierLinkId)>,
     is_open: bool,
     /// The number of entries.
     len: u32,
@@ -121,11 +102,7 @@ impl Path {
         if cfg!(target_endian = "big") {
             return Err(PathError::ByteOrder);
         }
-        let mut ebpf = EbpfLoader::new()
-            // Nothing in the programs depends on the kernel's types.
-            .btf(None)
-            .map_max_entries("peers", settings.most_peers.max(1))
-            .load(object)?;
+        let mut ebpf = loader::load(object, settings.most_peers.max(1))?;
         let id = match ebpf.map("peers") {
             Some(Map::HashMap(peers)) => peers.info()?.id(),
             _ => return Err(missing("peers")),
@@ -135,8 +112,7 @@ impl Path {
             natives: map(&mut ebpf, "natives")?,
             control: map(&mut ebpf, "control")?,
             outcomes: map(&mut ebpf, "outcomes")?,
-            ebpf,
-            links: Vec::new(),
+            hooks: Hooks::load(ebpf)?,
             is_open: false,
             len: 0,
             intervals: (settings.interval, settings.interval),
@@ -145,14 +121,6 @@ impl Path {
         path.control.set(INTERVAL, interval, 0)?;
         path.control.set(PATIENCE, nanos(settings.patience), 0)?;
         path.control.set(PRIORITY, u64::from(priority_of(id)), 0)?;
-        for name in CLASSIFIERS {
-            let program = path.classifier(name)?;
-            program.load().map_err(|error| not_loaded(name, error))?;
-        }
-        let program = path.socket_filter()?;
-        program
-            .load()
-            .map_err(|error| not_loaded(WATCH_IN, error))?;
         Ok(path)
     }
 
@@ -175,72 +143,41 @@ impl Path {
         })
     }
 
-    /// Watches the datagrams that arrive at a socket of a service port. Only peers of watched ports can be proven.
-    ///
-    /// A filter that the socket has is replaced, and ours stays until the socket is closed; it takes every datagram.
+    /// Where the programs are attached, for other threads, too.
+    pub fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+
+    /// [`Hooks::watch`].
     ///
     /// # Errors
     ///
     /// [`PathError::Attach`].
     pub fn watch(&mut self, service: impl AsFd) -> Result<(), PathError> {
-        self.socket_filter()?
-            .attach(service)
-            .map_err(|error| not_attached(WATCH_IN, "the service port", error))
+        self.hooks.watch(service)
     }
 
-    /// Attaches to the egress of a TUN interface, behind the programs that are there; returns its index.
+    /// [`Hooks::attach_overlay`].
     ///
     /// # Errors
     ///
     /// [`PathError::NoInterface`], [`PathError::Kind`], [`PathError::Attach`] (before Linux 6.6).
     pub fn attach_overlay(&mut self, name: &str) -> Result<u32, PathError> {
-        let index = index_of(name, Kind::Tun)?;
-        self.attach_to((name, index), ENCAPSULATE, TcAttachType::Egress)?;
-        self.attach_to((name, index), WATCH_DELIVERED, TcAttachType::Ingress)?;
-        Ok(index)
+        self.hooks.attach_overlay(name)
     }
 
-    /// Attaches to both directions of an interface to the IPv4 Internet, behind the programs that are there; returns its
-    /// index. There may be several.
+    /// [`Hooks::attach_underlay`].
     ///
     /// # Errors
     ///
     /// [`PathError::NoInterface`], [`PathError::Kind`], [`PathError::Attach`] (before Linux 6.6).
     pub fn attach_underlay(&mut self, name: &str) -> Result<u32, PathError> {
-        let index = index_of(name, Kind::Ethernet)?;
-        self.attach_to((name, index), WATCH_OUT, TcAttachType::Egress)?;
-        self.attach_to((name, index), DECAPSULATE, TcAttachType::Ingress)
-            .inspect_err(|_| self.detach(index))?;
-        Ok(index)
+        self.hooks.attach_underlay(name)
     }
 
-    /// Detaches from an interface, which may be gone by now. Its peers are left to user space.
+    /// [`Hooks::detach`].
     pub fn detach(&mut self, index: u32) {
-        let (links, others) = std::mem::take(&mut self.links)
-            .into_iter()
-            .partition::<Vec<_>, _>(|(of, ..)| *of == index);
-        self.links = others;
-        for (_, name, link) in links {
-            if let Ok(program) = self.classifier(name) {
-                // It only closes a descriptor.
-                let _ = program.detach(link);
-            }
-        }
-    }
-
-    fn attach_to(
-        &mut self,
-        (interface, index): (&str, u32),
-        name: &'static str,
-        hook: TcAttachType,
-    ) -> Result<(), PathError> {
-        let options = TcAttachOptions::TcxOrder(LinkOrder::last());
-        let link = self
-            .classifier(name)?
-            .attach_with_options(interface, hook, options)
-            .map_err(|error| not_attached(name, format!("`{interface}`"), error))?;
-        self.links.push((index, name, link));
-        Ok(())
+        self.hooks.detach(index);
     }
 
     /// Opens a closed path. No peer's packets pass before the stack has let one of its datagrams pass from now on.
@@ -440,17 +377,6 @@ impl Path {
         }
         Ok(outcomes)
     }
-
-    fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, PathError> {
-        let program = self.ebpf.program_mut(name).ok_or_else(|| missing(name))?;
-        program.try_into().map_err(|_| missing(name))
-    }
-
-    fn socket_filter(&mut self) -> Result<&mut SocketFilter, PathError> {
-        let program = self.ebpf.program_mut(WATCH_IN);
-        let program = program.ok_or_else(|| missing(WATCH_IN))?;
-        program.try_into().map_err(|_| missing(WATCH_IN))
-    }
 }
 
 impl fmt::Debug for Path {
@@ -513,47 +439,6 @@ pub(crate) fn is_absence(error: &MapError) -> bool {
         MapError::KeyNotFound => true,
         MapError::SyscallError(error) => error.io_error.kind() == io::ErrorKind::NotFound,
         _ => false,
-    }
-}
-
-/// The index of an interface of this kind. A program would look for the headers of another kind at the wrong place.
-fn index_of(name: &str, wanted: Kind) -> Result<u32, PathError> {
-    let index = if_nametoindex(name).map_err(|_| PathError::NoInterface(name.to_owned()))?;
-    let interfaces = getifaddrs().map_err(io::Error::from);
-    let kind = interfaces
-        .map_err(PathError::system("list the interfaces"))?
-        .filter(|interface| interface.interface_name == name)
-        .find_map(|interface| Some(interface.address?.as_link_addr()?.hatype()));
-    let fits = match wanted {
-        // The C library leaves out the link's address of an interface that has none, and its kind with it.
-        Kind::Tun => matches!(kind, None | Some(ARPHRD_NONE)),
-        Kind::Ethernet => matches!(kind, Some(ARPHRD_ETHER | ARPHRD_LOOPBACK)),
-    };
-    if !fits {
-        return Err(PathError::Kind {
-            name: name.to_owned(),
-            wanted: wanted.name(),
-            kind: kind.unwrap_or(ARPHRD_NONE),
-        });
-    }
-    Ok(index)
-}
-
-/// The kind of an interface, by the header of its packets.
-#[derive(Clone, Copy)]
-enum Kind {
-    /// None.
-    Tun,
-    /// That of Ethernet.
-    Ethernet,
-}
-
-impl Kind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Tun => "TUN interface",
-            Self::Ethernet => "Ethernet interface",
-        }
     }
 }
 

@@ -12,13 +12,13 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::links::{FdLink, LinkOrder};
 use aya::programs::tc::{SchedClassifierLinkId, TcAttachOptions};
 use aya::programs::xdp::XdpMode;
 use aya::programs::{SchedClassifier, SocketFilter, TcAttachType, Xdp};
-use aya::{Ebpf, EbpfLoader};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
 
@@ -27,6 +27,7 @@ pub use serving::{Answered, AttachedTo, Mode, Serving};
 
 use crate::entry::nanos;
 use crate::error::{PathError, not_attached, not_loaded};
+use crate::loader;
 use crate::path::{is_absence, map, missing, now, wait_for_programs};
 
 /// The programs, compiled by `programs/build`.
@@ -129,10 +130,7 @@ impl Server {
         if cfg!(target_endian = "big") {
             return Err(PathError::ByteOrder);
         }
-        let mut ebpf = EbpfLoader::new()
-            // Nothing in the programs depends on the kernel's types.
-            .btf(None)
-            .load(object)?;
+        let mut ebpf = loader::load(object, 1)?;
         let Some(Map::Array(buckets)) = ebpf.take_map("buckets") else {
             return Err(missing("buckets"));
         };

@@ -38,17 +38,6 @@ fn without_the_privilege_it_says_so() {
 }
 
 #[test]
-fn an_interface_of_another_kind_is_refused() {
-    let error = index_of("lo", Kind::Tun).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "`lo` is no TUN interface: its kind is 772"
-    );
-    let error = index_of("absent0", Kind::Tun).unwrap_err();
-    assert!(matches!(error, PathError::NoInterface(name) if name == "absent0"));
-}
-
-#[test]
 fn a_full_map_says_so() {
     let settings = Settings {
         most_peers: 2,

@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use teredo::wire::{Datagram, Ecn, Ipv6Header, protocol};
 
-use super::super::{DECAPSULATE, now};
+use super::super::now;
 use crate::entry::{Entry, Interfaces, LET_IN, nanos};
+use crate::hooks::DECAPSULATE;
 use crate::{Path, Settings, Side};
 
 const OWN: Ipv6Addr = Ipv6Addr::new(0x2001, 0, 0xc000, 0x22d, 0, 0x63bf, 0x3fff, 0xfdd2);
@@ -55,7 +56,8 @@ fn know_peer(path: &mut Path) {
 
 /// The verdict on a frame, and the frame as it is then.
 fn run(path: &mut Path, frame: &[u8]) -> (i32, Vec<u8>) {
-    let program: &mut SchedClassifier = path.classifier(DECAPSULATE).unwrap();
+    let mut attached = path.hooks.attached();
+    let program: &mut SchedClassifier = attached.classifier(DECAPSULATE).unwrap();
     let mut out = vec![0; 4096];
     let result = program
         .test_run(TestRunOptions {
