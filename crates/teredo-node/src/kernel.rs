@@ -1,12 +1,17 @@
 //! Who carries the packets of known peers: programs in the kernel if they can be had and are wanted, or user space.
 
+use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
 use teredo_notify::types::{CarriedPackets, Carrier, Counters, DataPath, rfc3339};
 use teredo_tunnel::Tun;
 use teredo_tunnel::kernel::{DataPathChoice, KernelPath, Outcome};
+use teredo_tunnel::net::way_to;
 
 use crate::StartError;
+
+/// Any address that the default route leads to, to find out the way to the Internet.
+pub(crate) const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
 /// Lines that the program's limit of repetitions leaves alone: they are told once.
 const BOUNDED: &str = "teredo::bounded";
@@ -55,6 +60,18 @@ impl KernelUse {
         Self::Without {
             reason: reason.into(),
             since: SystemTime::now(),
+        }
+    }
+
+    /// Attaches the programs, if they are loaded, beside everything else: to the interface of the tunnel, and to the one that
+    /// datagrams to this destination leave by.
+    pub(crate) fn attach(&self, destination: Ipv4Addr) {
+        let Some(path) = self.path() else {
+            return;
+        };
+        path.attach();
+        if let Ok(Some((underlay, _))) = way_to(destination) {
+            path.expect(underlay);
         }
     }
 

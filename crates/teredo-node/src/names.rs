@@ -13,6 +13,8 @@ use teredo::wire::PORT;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
+use crate::kernel::ELSEWHERE;
+
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
 /// When a name is looked up again.
@@ -133,6 +135,12 @@ impl Resolution {
     /// Each server.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = ServerAddress> {
         self.servers.iter().map(|(server, _)| *server)
+    }
+
+    /// A destination in the Internet: the first server, if one has an address by now.
+    pub(crate) fn destination(&self) -> Ipv4Addr {
+        let first = self.servers.first();
+        first.map_or(ELSEWHERE, |(server, _)| server.primary)
     }
 
     /// Each server with its name.

@@ -12,6 +12,7 @@
 //! User space carries all packets of a closed path, and those that the programs leave.
 
 mod error;
+mod hooks;
 mod lane;
 mod obstacles;
 mod probe;
@@ -21,18 +22,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::os::fd::AsFd;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use nix::net::if_::if_indextoname;
-use teredo_bpf::{Entry, Interfaces, Path, PathError, Settings, Traffic, wait_for_programs};
+use teredo_bpf::{Entry, Hooks, Interfaces, Path, PathError, Settings, Traffic, wait_for_programs};
 
 use crate::Tun;
-use crate::net::is_virtual;
 
 pub use error::KernelError;
 pub use teredo_bpf::{Outcome, Outcomes};
 
+use hooks::{Job, Jobs};
 pub(crate) use lane::{Endpoint, KernelLane, Share};
 use obstacles::Obstacles;
 
@@ -68,6 +70,8 @@ pub enum Obstacle {
     Underlay,
     /// The port is not settled, or there is none.
     Port,
+    /// The programs are not attached to the interface of the tunnel yet, or cannot be.
+    Hooks,
     /// A gating firewall was lost, or has not confirmed the port.
     Gate,
     /// The rules of the host judge single packets, of which the path shows them samples only.
@@ -101,14 +105,22 @@ impl KernelStatus {
 
 /// The programs in the kernel, shared by the lanes, the control loop and the status.
 #[derive(Clone)]
-pub struct KernelPath(Arc<Mutex<State>>);
+pub struct KernelPath(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    hooks: Hooks,
+    jobs: Mutex<Jobs>,
+    /// How many interfaces were looked at.
+    changes: AtomicU64,
+}
 
 struct State {
     path: Path,
     /// The interface of the tunnel.
     overlay: u32,
-    /// The interfaces to the IPv4 Internet that were seen; `None` if the programs cannot be attached.
-    underlays: BTreeMap<u32, Option<Underlay>>,
+    /// The interfaces to the IPv4 Internet that were seen.
+    underlays: BTreeMap<u32, Place>,
     /// The native networks of a relay.
     natives: Vec<(Ipv6Addr, u8, bool)>,
     obstacles: Obstacles,
@@ -119,6 +131,16 @@ struct State {
     over: u64,
 }
 
+/// What is known of an interface to the IPv4 Internet.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// The programs are being attached.
+    Awaited,
+    Attached(Underlay),
+    /// They cannot be attached.
+    Refused,
+}
+
 /// An interface to the IPv4 Internet that the programs are attached to.
 #[derive(Clone, Copy, Debug)]
 struct Underlay {
@@ -127,11 +149,11 @@ struct Underlay {
 }
 
 impl KernelPath {
-    /// Finds out by a packet whether this kernel can have the path, loads the programs for so many peers, and attaches them
-    /// to the interface of the tunnel. This needs CAP_BPF and CAP_NET_ADMIN; later calls need no CAP_BPF. The path is closed
-    /// by [`Obstacle::Port`].
+    /// Finds out by a packet whether this kernel can have the path, and loads the programs for so many peers. This needs
+    /// CAP_BPF and CAP_NET_ADMIN; later calls need no CAP_BPF. [`attach`](Self::attach) does the rest. The path is closed by
+    /// [`Obstacle::Port`].
     ///
-    /// It takes some 30 ms, and a second if packets get lost.
+    /// It takes some 100 ms, and a second if packets get lost.
     ///
     /// # Errors
     ///
@@ -142,19 +164,26 @@ impl KernelPath {
             ..Settings::default()
         };
         // First: it is what is refused most often.
-        let mut path = Path::load(settings)?;
-        probe::probe()?;
-        let overlay = path.attach_overlay(tun.name())?;
-        Ok(Self(Arc::new(Mutex::new(State {
-            path,
-            overlay,
-            underlays: BTreeMap::new(),
-            natives: Vec::new(),
-            obstacles: Obstacles::without_a_port(),
-            since: SystemTime::now(),
-            openings: 0,
-            over: 0,
-        }))))
+        let path = Path::load(settings)?;
+        let probed = probe::probe()?;
+        let (overlay, hooks) = (tun.index(), path.hooks().clone());
+        let mut obstacles = Obstacles::without_a_port();
+        obstacles.await_hooks();
+        Ok(Self(Arc::new(Shared {
+            state: Mutex::new(State {
+                path,
+                overlay,
+                underlays: BTreeMap::new(),
+                natives: Vec::new(),
+                obstacles,
+                since: SystemTime::now(),
+                openings: 0,
+                over: 0,
+            }),
+            hooks,
+            jobs: Mutex::new(Jobs::of([Job::Overlay(overlay), Job::Release(probed)])),
+            changes: AtomicU64::new(0),
+        })))
     }
 
     /// Takes over the programs of a node that has ended in this process, for a tunnel whose interface may be another one.
@@ -164,17 +193,18 @@ impl KernelPath {
     /// [`KernelError`]
     pub fn take_over(&self, tun: &Tun) -> Result<(), KernelError> {
         let mut state = self.state();
-        let index = tun.index();
-        if state.overlay != index {
-            let before = state.overlay;
-            state.path.detach(before);
-            state.overlay = state.path.attach_overlay(tun.name())?;
-        }
+        let (before, index) = (state.overlay, tun.index());
         // What stood in that node's way may not stand in this one's, which finds out by itself.
         state.shut();
         state.obstacles.forget_all();
+        state.overlay = index;
         state.path.remove_all(|_| true)?;
         state.serve(&[])?;
+        if before != index {
+            state.obstacles.await_hooks();
+            drop(state);
+            self.work([Job::Detach(before), Job::Overlay(index)]);
+        }
         Ok(())
     }
 
@@ -233,17 +263,35 @@ impl KernelPath {
 
     /// Watches the datagrams that arrive at a socket of a service port, without which no peer of it is proven.
     fn watch(&self, socket: impl AsFd) {
-        let mut state = self.state();
-        if let Err(error) = state.path.watch(socket) {
-            state.hinder(Obstacle::Refused, error.to_string());
+        let refused = match self.0.hooks.try_watch(&socket) {
+            Some(watched) => watched.err().map(|error| error.to_string()),
+            // Until then no datagram proves anything.
+            None => match socket.as_fd().try_clone_to_owned() {
+                Ok(socket) => return self.work([Job::Watch(socket)]),
+                Err(error) => Some(error.to_string()),
+            },
+        };
+        if let Some(words) = refused {
+            self.state().hinder(Obstacle::Refused, words);
         }
     }
 
     /// Adds a peer behind the interface `underlay`, or replaces its entry. If that cannot be, user space carries its packets.
-    fn insert(&self, peer: Ipv6Addr, underlay: u32, entry: impl FnOnce(Interfaces) -> Entry) {
+    /// Returns false if the programs are still being attached to the interface: then it can be tried again after the next of
+    /// the [changes](Self::changes).
+    fn insert(
+        &self,
+        peer: Ipv6Addr,
+        underlay: u32,
+        entry: impl FnOnce(Interfaces) -> Entry,
+    ) -> bool {
         let mut state = self.state();
-        let Some(Underlay { is_virtual }) = state.attach_underlay(underlay) else {
-            return state.remove(peer);
+        let (place, job) = state.place(underlay);
+        let Place::Attached(Underlay { is_virtual }) = place else {
+            state.remove(peer);
+            drop(state);
+            self.work(job);
+            return !matches!(place, Place::Awaited);
         };
         let overlay = state.overlay;
         let entry = Entry {
@@ -261,6 +309,7 @@ impl KernelPath {
                 state.remove(peer);
             }
         }
+        true
     }
 
     /// After a refusal, an entry may be in the map that ought to be gone: none is left, or the path stays closed. Other lanes'
@@ -316,27 +365,26 @@ impl KernelPath {
     /// Whether an interface in use finishes no checksums.
     fn is_on_virtual_link(&self) -> bool {
         let state = self.state();
-        let mut underlays = state.underlays.values().flatten();
-        underlays.any(|underlay| underlay.is_virtual)
+        state.attached().any(|underlay| underlay.is_virtual)
     }
 
     /// The network has changed: interfaces may have gone, and others may be of use by now.
     fn forget_underlays(&self) {
-        let mut state = self.state();
-        let State {
-            underlays, path, ..
-        } = &mut *state;
-        underlays.retain(|&index, attached| {
-            let stays = attached.is_some() && if_indextoname(index).is_ok();
-            if attached.is_some() && !stays {
-                path.detach(index);
+        let mut gone = Vec::new();
+        self.state().underlays.retain(|&index, place| match place {
+            Place::Awaited => true,
+            Place::Attached(_) if if_indextoname(index).is_ok() => true,
+            Place::Attached(_) => {
+                gone.push(Job::Detach(index));
+                false
             }
-            stays
+            Place::Refused => false,
         });
+        self.work(gone);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -378,36 +426,6 @@ impl State {
         if let Err(error) = self.path.remove(peer) {
             self.hinder(Obstacle::Refused, error.to_string());
         }
-    }
-
-    /// Attaches the programs to an interface, which is tried once.
-    fn attach_underlay(&mut self, index: u32) -> Option<Underlay> {
-        if let Some(known) = self.underlays.get(&index) {
-            return *known;
-        }
-        if index == LOOPBACK || self.underlays.len() >= MOST_UNDERLAYS {
-            return None;
-        }
-        // Otherwise it has just gone.
-        let name = if_indextoname(index).ok()?;
-        let name = name.to_string_lossy();
-        let underlay = match self.path.attach_underlay(&name) {
-            Ok(_) => {
-                self.clear(Obstacle::Underlay);
-                let is_virtual = is_virtual(&name).unwrap_or(true);
-                Some(Underlay { is_virtual })
-            }
-            Err(error) => {
-                if self.underlays.values().any(Option::is_some) {
-                    tracing::info!(%error, interface = %name, "user space carries the packets of this interface");
-                } else {
-                    self.hinder(Obstacle::Underlay, error.to_string());
-                }
-                None
-            }
-        };
-        self.underlays.insert(index, underlay);
-        underlay
     }
 
     fn serve(&mut self, natives: &[(Ipv6Addr, u8, bool)]) -> Result<(), PathError> {

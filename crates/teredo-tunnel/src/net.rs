@@ -24,6 +24,7 @@ pub use interface::{
 pub use ipsec::{IpsecPolicies, IpsecPolicy};
 pub use iptables::legacy_rules;
 pub use monitor::{Attached, NativeIpv6, NetworkChange, NetworkMonitor};
+pub(crate) use path_mtu::mtu;
 pub use path_mtu::path_limit;
 pub use routing_changes::RoutingChanges;
 

@@ -297,11 +297,13 @@ impl PreparedClient {
         let events = events.unwrap_or_else(|| EventBus::new(hub.clone()));
         let gates = GateWatch::new(&hub, kernel.path());
         let rules = kernel.path().map(RulesWatch::of_a_node);
+        let resolution = Resolution::without_look_up(&builder.servers);
+        // Before the gates, and so before there is a peer.
+        kernel.attach(resolution.destination());
         wait_for_gates(&hub, builder.gate_grace).await;
 
         let name = tun.name().to_owned();
         let descriptor = tun.descriptor();
-        let resolution = Resolution::without_look_up(&builder.servers);
         // A client that goes on with an address does not wait for the router.
         let fresh = builder.predecessor.resumption.is_none();
         let gateway = GatewayWatch::start(builder.gateway, builder.bind, fresh);

@@ -316,6 +316,7 @@ impl ControlLoop {
             .collect();
         self.monitor
             .follow(servers.iter().map(|server| server.primary));
+        self.kernel.attach(resolution.destination());
         // The key for a server that the client no longer uses does not matter.
         let retired = &mut self.account.retired_keys;
         retired.retain(|key| servers.iter().any(|server| server.primary == *key));
@@ -429,6 +430,7 @@ impl ControlLoop {
     }
 
     fn ask_again(&self) {
+        self.kernel.attach(self.account.resolution.destination());
         let local = match self.account.resolution.servers.first() {
             _ if !self.bind.is_unspecified() => self.bind,
             Some((server, _)) => local_address(server.primary).unwrap_or(Ipv4Addr::UNSPECIFIED),

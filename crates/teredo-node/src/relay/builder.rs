@@ -25,16 +25,13 @@ use crate::StartError;
 use crate::announcer::HubAnnouncer;
 use crate::control::Requests;
 use crate::gates::GateWatch;
-use crate::kernel::KernelUse;
+use crate::kernel::{ELSEWHERE, KernelUse};
 use crate::rules::RulesWatch;
 use crate::start::{Running, open_tun, protect, wait_for_gates};
 use crate::upkeep::Upkeep;
 
 /// The default port of a relay, next to the server's. It is fixed, so that clients keep sending to it across a restart.
 pub const DEFAULT_RELAY_PORT: u16 = 3545;
-
-/// Any address that the default route leads to, to find out the address that datagrams would leave from.
-pub(super) const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 
 /// The settings of a [`Relay`]; [`Relay::builder`] makes one.
 #[derive(Debug)]
@@ -275,6 +272,7 @@ impl PreparedRelay {
         let hub = builder.hub.clone();
         let gates = GateWatch::new(&hub, kernel.path());
         let rules = kernel.path().map(RulesWatch::of_a_node);
+        kernel.attach(ELSEWHERE);
         wait_for_gates(&hub, builder.gate_grace).await;
 
         let (sender, inputs) = mpsc::unbounded_channel();

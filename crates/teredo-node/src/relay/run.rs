@@ -14,10 +14,9 @@ use teredo_tunnel::relay::{RelayEvent, RelayHandle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::builder::ELSEWHERE;
 use crate::control::{Request, Requests};
 use crate::gates::GateWatch;
-use crate::kernel::KernelUse;
+use crate::kernel::{ELSEWHERE, KernelUse};
 use crate::rules::RulesWatch;
 use crate::start::protect_renamed;
 use crate::status::{Times, set_traffic, traffic};
@@ -156,6 +155,7 @@ impl ControlLoop {
         let way = self.way();
         if account.way != way {
             account.way = way;
+            self.kernel.attach(ELSEWHERE);
             self.handle.reroute();
         }
         // A refusal was about the route that was there then; a relay does not hear of routes.

@@ -79,6 +79,9 @@ pub(crate) struct KernelLane {
     /// Since when there are new entries that carry nothing yet: packets of these peers may be in the queues of the interface and
     /// of the socket, and those in the kernel must not overtake them.
     waiting_since: Option<Instant>,
+    /// Paths that were offered cannot be taken before the programs are attached to their interface: the number of
+    /// [changes](KernelPath::changes) before.
+    awaits_hooks: Option<u64>,
     /// Whether there may be entries.
     has_entries: bool,
     /// Whether packets were taken from the queues since they were last found empty. Those in the kernel follow them.
@@ -123,6 +126,7 @@ impl KernelLane {
             longest: MTU as u16,
             ways: ways.ok(),
             waiting_since: None,
+            awaits_hooks: None,
             has_entries: false,
             took_packets: false,
             past: HashMap::new(),
@@ -205,6 +209,13 @@ impl KernelLane {
 
     /// Takes the changes of the state machine to the map.
     pub(crate) fn drain(&mut self, node: &mut impl Endpoint) {
+        if self
+            .awaits_hooks
+            .is_some_and(|before| self.path.changes() != before)
+        {
+            self.awaits_hooks = None;
+            node.report_paths(true);
+        }
         while let Some(change) = node.poll_path() {
             let is_offer = matches!(change, PathChange::Offered(_));
             match change {
@@ -219,6 +230,12 @@ impl KernelLane {
                 self.on_virtual_link = self.path.is_on_virtual_link();
             }
         }
+    }
+
+    /// Whether paths wait for the programs to be attached.
+    #[cfg(test)]
+    pub(super) fn awaits_hooks(&self) -> bool {
+        self.awaits_hooks.is_some()
     }
 
     /// Whether paths, or packets of paths, wait for empty queues.
@@ -240,7 +257,7 @@ impl KernelLane {
         self.took_packets |= !empty;
     }
 
-    fn offer(&mut self, offered: &PeerPath) {
+    pub(super) fn offer(&mut self, offered: &PeerPath) {
         self.remember(offered.peer);
         if self.try_offer(offered).is_none() {
             // An earlier path of this peer is not good any more.
@@ -260,7 +277,9 @@ impl KernelLane {
         let lane = self.share.index as u32;
         self.waiting_since.get_or_insert_with(clock::now);
         self.has_entries = true;
-        self.path
+        let changes = self.path.changes();
+        let is_decided = self
+            .path
             .insert(offered.peer, way.link, |interfaces| Entry {
                 longest,
                 ttl,
@@ -268,6 +287,9 @@ impl KernelLane {
                 added: Some(teredo_bpf::now()),
                 ..Entry::new(side, local, offered.remote, interfaces, heard)
             });
+        if !is_decided {
+            self.awaits_hooks.get_or_insert(changes);
+        }
         Some(())
     }
 

@@ -39,6 +39,12 @@ impl Obstacles {
         obstacles
     }
 
+    /// The programs are about to be attached.
+    pub(super) fn await_hooks(&mut self) {
+        let words = "the programs are being attached";
+        self.suspend(Obstacle::Hooks, words.to_owned());
+    }
+
     /// The path belongs to another node, which has no port yet.
     pub(super) fn forget_all(&mut self) {
         self.standing.clear();

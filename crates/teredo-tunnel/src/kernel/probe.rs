@@ -20,8 +20,9 @@ const MAX_LOOKS: u32 = 1000;
 /// The length of the network of the probe's two addresses.
 const PREFIX: u8 = 126;
 
-/// Sends a packet through the programs and back, on a thread that is gone at the return.
-pub(super) fn probe() -> Result<(), KernelError> {
+/// Sends a packet through the programs and back, on a thread that is gone at the return. To drop the programs and the interface
+/// takes some 50 ms, which is left to the caller.
+pub(super) fn probe() -> Result<Box<dyn Send>, KernelError> {
     let thread = thread::Builder::new().name("teredo-probe".to_owned());
     let probed = thread
         .spawn(on_own_thread)
@@ -30,7 +31,7 @@ pub(super) fn probe() -> Result<(), KernelError> {
     probed.unwrap_or_else(|_| Err(KernelError::no_probe("it panicked")))
 }
 
-fn on_own_thread() -> Result<(), KernelError> {
+fn on_own_thread() -> Result<Box<dyn Send>, KernelError> {
     // It takes CAP_SYS_ADMIN. Without, the interface is in the present namespace for some milliseconds.
     let isolated = unshare(CloneFlags::CLONE_NEWNET).is_ok();
     let tun = Tun::open(None).map_err(KernelError::no_probe)?;
@@ -42,7 +43,8 @@ fn on_own_thread() -> Result<(), KernelError> {
     runtime
         .block_on(set_up(tun.index(), own, isolated))
         .map_err(KernelError::no_probe)?;
-    Ok(teredo_bpf::probe(tun.name(), own, peer)?)
+    let probed = teredo_bpf::probe(tun.name(), own, peer)?;
+    Ok(Box::new((probed, tun)))
 }
 
 /// Two addresses that nobody else has (RFC 4193).

@@ -15,10 +15,14 @@ const OUTER_HEADERS: u16 = 20 + 8;
 /// # Errors
 /// `NetworkUnreachable` if there is no route.
 pub fn path_limit(server: Ipv4Addr) -> io::Result<Option<u16>> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    // The kernel tells the MTU of a connected socket alone. Connecting sends nothing.
-    socket.connect((server, PORT))?;
-    let mtu = u16::try_from(sockopt::ip_mtu(&socket)?).unwrap_or(u16::MAX);
-    let longest = mtu.saturating_sub(OUTER_HEADERS);
+    let longest = mtu(server, None)?.saturating_sub(OUTER_HEADERS);
     Ok((longest < MTU as u16).then_some(longest))
+}
+
+/// The MTU of the path to a destination, from this source if there is one.
+pub(crate) fn mtu(destination: Ipv4Addr, source: Option<Ipv4Addr>) -> io::Result<u16> {
+    let socket = UdpSocket::bind((source.unwrap_or(Ipv4Addr::UNSPECIFIED), 0))?;
+    // The kernel tells the MTU of a connected socket alone. Connecting sends nothing.
+    socket.connect((destination, PORT))?;
+    Ok(u16::try_from(sockopt::ip_mtu(&socket)?).unwrap_or(u16::MAX))
 }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteType,
 };
@@ -134,27 +134,6 @@ impl RouteLookup {
             }
         }
         Ok((way.link != 0).then_some(way))
-    }
-
-    /// The MTU of an interface; one above 65,535 counts as that.
-    pub(crate) fn mtu(&self, link: u32) -> io::Result<u16> {
-        let mut question = LinkMessage::default();
-        question.header.index = link;
-        match self.exchange(RouteNetlinkMessage::GetLink(question))? {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                let mtu = link
-                    .attributes
-                    .iter()
-                    .find_map(|attribute| match attribute {
-                        LinkAttribute::Mtu(mtu) => Some(*mtu),
-                        _ => None,
-                    });
-                let mtu = mtu.ok_or(ErrorKind::InvalidData)?;
-                Ok(u16::try_from(mtu).unwrap_or(u16::MAX))
-            }
-            NetlinkPayload::Error(error) => Err(error.to_io()),
-            _ => Err(ErrorKind::InvalidData.into()),
-        }
     }
 
     /// The route to `destination`, of packets that come from `source` and leave by `link`, if these are given.
