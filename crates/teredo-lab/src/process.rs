@@ -300,6 +300,17 @@ impl Process {
         self.wait(timeout)
     }
 
+    /// Kills it (SIGKILL). It dies after the return: the kernel first lets go of all that it had.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::Kernel`].
+    pub fn strike(&self) -> Result<(), ProcessError> {
+        self.child()
+            .kill()
+            .map_err(|error| self.failed("kill", error))
+    }
+
     /// Kills it (SIGKILL), and waits until it is gone.
     ///
     /// # Errors

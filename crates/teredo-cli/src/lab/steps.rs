@@ -416,7 +416,7 @@ fn kill_client(
         bail!("there is no client to kill")
     };
     let start = Instant::now();
-    client.kill()?;
+    client.strike()?;
     let (at, notification) = subscriber.next(Kind::Delete)?;
     ensure!(
         notification.state.port == 0,
@@ -431,6 +431,8 @@ fn kill_client(
         "the port stayed open for {} ms",
         shut.as_millis()
     );
+    // Another one can have its socket after that.
+    client.kill()?;
     let line = format!(
         "a subscriber was notified after {:.1} ms: delete",
         milliseconds(notified)
