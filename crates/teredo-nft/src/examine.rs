@@ -142,7 +142,7 @@ impl Netlink {
                 .collect();
             let mut begins: HashMap<String, Vec<(String, Direction)>> = HashMap::new();
             for chain in self.chains(family)? {
-                let directions = directions(&chain);
+                let directions = directions(family, &chain);
                 let wanted = directions.filter(|direction| match direction {
                     Direction::In => datagrams.arrive,
                     Direction::Out | Direction::Egress => datagrams.leave,
@@ -168,8 +168,8 @@ impl Netlink {
     }
 }
 
-/// The directions in which datagrams of this host meet the chain. Only the family `netdev` has chains at an egress.
-fn directions(chain: &ChainInfo) -> impl Iterator<Item = Direction> + use<> {
+/// The directions in which datagrams of this host meet the chain.
+fn directions(family: Family, chain: &ChainInfo) -> impl Iterator<Item = Direction> + use<> {
     let direction = if chain.translates {
         None
     } else if let Some(device) = &chain.device {
@@ -180,11 +180,20 @@ fn directions(chain: &ChainInfo) -> impl Iterator<Item = Direction> + use<> {
     } else {
         chain.base.and_then(|base| match base.hook {
             Hook::Prerouting | Hook::Input => Some(Direction::In),
-            Hook::Output | Hook::Postrouting => Some(Direction::Out),
+            Hook::Output | Hook::Postrouting => Some(leaving(family)),
             Hook::Forward => None,
         })
     };
     direction.into_iter()
+}
+
+/// The direction of datagrams that leave, in a table of this family. The kernel's path bypasses the IP stack, and ends at a
+/// device: a bridge is one, so what is carried meets its rules, too.
+fn leaving(family: Family) -> Direction {
+    match family {
+        Family::Netdev | Family::Bridge => Direction::Egress,
+        _ => Direction::Out,
+    }
 }
 
 /// The rules of a table that have an effect on our datagrams.
@@ -224,10 +233,7 @@ impl<'a> Table<'a> {
             }
         }
 
-        let leaves = match name.family {
-            Family::Netdev => Direction::Egress,
-            _ => Direction::Out,
-        };
+        let leaves = leaving(name.family);
         // Each rule is sketched as it comes, so that a large ruleset takes little memory.
         let attributes = vec![RuleAttribute::Table(name.name.clone())];
         let message = NfTablesMessage::GetRule(RuleMessage { attributes });

@@ -347,8 +347,8 @@ fn other(name: &str, attributes: &[DefaultNla]) -> Option<Expression> {
             from: data_value(&value(3)?)?,
             to: data_value(&value(4)?)?,
         },
-        // NFTA_OBJREF_IMM_TYPE: a counter matches always, a limit or a quota does not.
-        "objref" if number(1) == Some(1) => Expression::Neutral(name.to_owned()),
+        // NFTA_OBJREF_IMM_TYPE
+        "objref" => object(number(1)),
         "dynset"
             if value(NFTA_DYNSET_EXPR).is_none() && value(NFTA_DYNSET_EXPRESSIONS).is_none() =>
         {
@@ -361,6 +361,26 @@ fn other(name: &str, attributes: &[DefaultNla]) -> Option<Expression> {
         }
         _ => return None,
     })
+}
+
+/// A reference to an object of this kind (`NFT_OBJECT_COUNTER` and so on); none if a map names the object.
+fn object(kind: Option<u32>) -> Expression {
+    let name = match kind {
+        // Of the connection: a counter, a helper, a timeout.
+        Some(1 | 3 | 7) => return Expression::Neutral("objref".to_owned()),
+        // It chooses another route.
+        Some(6) => return Expression::Neutral("tunnel".to_owned()),
+        Some(8) => return Expression::Neutral("secmark".to_owned()),
+        Some(2) => "a named quota",
+        Some(4) => "a named limit",
+        Some(5) => "a named ct count",
+        // It does not match any more when there are as many as it may make.
+        Some(9) => "ct expectation",
+        Some(10) => "a named synproxy",
+        None => "an object of a map",
+        Some(_) => "an object of an unknown kind",
+    };
+    Expression::Other(name.to_owned())
 }
 
 const NFTA_DYNSET_EXPR: u16 = 7;

@@ -32,7 +32,6 @@ pub(crate) fn judges_packets(expression: &Expression, rest: &[Expression]) -> Op
             (!XT_TARGETS.contains(&xt.name.as_str())).then(|| of_iptables(xt))
         }
         Expression::Other(name) => match name.as_str() {
-            "objref" => Some("a named limit or quota".to_owned()),
             "dynset" => Some("a limit or quota of a set".to_owned()),
             "connlimit" => Some("ct count".to_owned()),
             name => (!FLOW_EXPRESSIONS.contains(&name)).then(|| name.to_owned()),
@@ -50,8 +49,9 @@ pub(crate) fn judges_packets(expression: &Expression, rest: &[Expression]) -> Op
     }
 }
 
-/// The same at the egress of a device. A packet that the kernel carries has no socket and no connection there, and the samples
-/// have both: the rule may judge the former unlike the latter.
+/// The same at the egress of a device, and in the output of a bridge, which is one. A packet that the kernel carries has the
+/// socket of the program that sent it there, or none, and no connection; the samples have the node's socket and a connection.
+/// The rule may judge the former unlike the latter.
 pub(crate) fn judges_packets_at_egress(
     expression: &Expression,
     rest: &[Expression],
@@ -64,6 +64,8 @@ pub(crate) fn judges_packets_at_egress(
             MetaKey::SocketUserId => "meta skuid",
             MetaKey::SocketGroupId => "meta skgid",
             MetaKey::Cgroup => "meta cgroup",
+            // A rule for the inner packet may have set it.
+            MetaKey::Secmark => "meta secmark",
             _ => return judges_packets(expression, rest),
         },
         Expression::Load {
@@ -78,6 +80,9 @@ pub(crate) fn judges_packets_at_egress(
             CtKey::SourcePort(_) => "ct proto-src",
         },
         Expression::Other(name) if name == "socket" || name.starts_with("ct ") => name,
+        Expression::XtMatch(xt) if XT_OF_SAMPLES.contains(&xt.name.as_str()) => {
+            return Some(of_iptables(xt));
+        }
         other => return judges_packets(other, rest),
     };
     Some(name.to_owned())
@@ -202,8 +207,21 @@ fn of_iptables(xt: &Xt) -> String {
     format!("{} of iptables", xt.name)
 }
 
-/// Matches of iptables that judge flows, besides `conntrack`.
-const XT_MATCHES: [&str; 26] = [
+/// Matches of iptables about what the samples alone have at the egress of a device.
+const XT_OF_SAMPLES: [&str; 8] = [
+    "cgroup",
+    "connlabel",
+    "connmark",
+    "conntrack",
+    "helper",
+    "owner",
+    "socket",
+    "state",
+];
+
+/// Matches of iptables that judge flows, besides `conntrack`. `physdev` is none: a peer's datagrams may come in by any port of
+/// a bridge, as those with any address of the link.
+const XT_MATCHES: [&str; 25] = [
     "addrtype",
     "ah",
     "cgroup",
@@ -220,7 +238,6 @@ const XT_MATCHES: [&str; 26] = [
     "mark",
     "multiport",
     "owner",
-    "physdev",
     "pkttype",
     "realm",
     "rpfilter",

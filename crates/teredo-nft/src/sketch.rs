@@ -60,7 +60,7 @@ pub(crate) enum Direction {
     In,
     /// In the IP stack, where a datagram of ours has a socket and a connection.
     Out,
-    /// At the egress of a device.
+    /// At the egress of a device, and in the output of a bridge.
     Egress,
 }
 
@@ -210,7 +210,7 @@ impl Conditions<'_> {
                 xor,
             } => {
                 let state = match (self.loaded.get(from), <[u8; 4]>::try_from(mask.as_slice())) {
-                    // At the egress of a device, what the kernel carries has no connection, which counts as invalid.
+                    // There, what the kernel carries has no connection, which counts as invalid.
                     (Some(Loaded::Field(Field::Ct(CtKey::State))), Ok(mask))
                         if self.direction != Direction::Egress
                             && xor.iter().all(|&byte| byte == 0) =>

@@ -109,6 +109,7 @@ impl AsFd for Transactions {
 const MOST_ELEMENTS: usize = 4096;
 
 const NFPROTO_NETDEV: u8 = 5;
+const NFPROTO_BRIDGE: u8 = 7;
 
 const NFT_MSG_NEWTABLE: u16 = 0;
 const NFT_MSG_NEWRULE: u16 = 6;
@@ -249,9 +250,9 @@ fn has_verdict(element: &[u8]) -> bool {
 
 /// Whether a new rule judges single packets, or leads to a chain with rules that may do so.
 fn leads_or_judges(family: u8, message: &[u8]) -> bool {
-    // Its chain may be one at the egress of a device.
+    // Its chain may be one at the egress of a device, or in the output of a bridge.
     let judges = match family {
-        NFPROTO_NETDEV => judges_packets_at_egress,
+        NFPROTO_NETDEV | NFPROTO_BRIDGE => judges_packets_at_egress,
         _ => judges_packets,
     };
     let Some((_, _, expressions)) = raw::rule(message) else {

@@ -28,6 +28,10 @@ fn found_in(rule: &str) -> Option<String> {
            counter counted {{ }}
            quota some {{ over 1 mbytes; }}
            limit slow {{ rate 1/second; }}
+           ct timeout patient {{ protocol udp; l3proto ip; policy = {{ replied : 100 }}; }}
+
+           ct expectation more {{ protocol udp; dport 9; timeout 1m; size 12; l3proto ip; }}
+           map slowly {{ type inet_service : limit; elements = {{ 40000 : \"slow\" }} }}
            chain quiet {{ limit rate 1/minute return; log prefix \"seen\"; }}
            chain busy {{ limit rate 1/minute return; udp dport 40000 drop; }}
            chain input {{ type filter hook input priority 0; policy accept; {rule}; }}
@@ -60,6 +64,9 @@ fn rules_that_judge_flows_are_no_obstacle() {
         "udp dport 40000 add @blocked { ip saddr }",
         "udp dport 40000 add @blocked { ip saddr counter }",
         "counter name \"counted\" accept",
+        "ct timeout set \"patient\"",
+        "ct timeout set \"patient\" accept",
+        "ct expectation set \"more\"",
         "udp dport vmap { 53 : accept, 40000 : drop }",
         "meta pkttype broadcast drop",
         "fib daddr . iif type != local drop",
@@ -105,8 +112,13 @@ fn rules_that_judge_packets_are_found() {
         ),
         ("ct state established limit rate 1/second accept", "limit"),
         ("quota over 10 mbytes drop", "quota"),
-        ("quota name \"some\" drop", "a named limit or quota"),
-        ("limit name \"slow\" drop", "a named limit or quota"),
+        ("quota name \"some\" drop", "a named quota"),
+        ("limit name \"slow\" drop", "a named limit"),
+        (
+            "limit name udp dport map @slowly drop",
+            "an object of a map",
+        ),
+        ("ct expectation set \"more\" drop", "ct expectation"),
         ("numgen random mod 2 0 drop", "numgen"),
         ("symhash mod 2 0 drop", "hash"),
         ("meta length > 1000 drop", "meta length"),
@@ -220,31 +232,36 @@ fn each_hook_of_the_way_is_looked_at_and_no_other() {
     assert_eq!(found(|| nft::run(sleeps)), None);
 }
 
-/// A packet that the kernel carries belongs to no socket, and the samples do.
+/// A packet that the kernel carries belongs to another socket than the samples, and to no connection.
 #[test]
-fn at_the_egress_of_a_device_sockets_are_those_of_samples() {
-    let found_at = |hook: &str, rule: &str| {
-        let chain = format!("type filter hook {hook} device lo priority 0");
+fn where_the_path_ends_sockets_are_those_of_samples() {
+    let found_at = |family: &str, hook: &str, rule: &str| {
+        let device = if family == "netdev" { "device lo" } else { "" };
+        let chain = format!("type filter hook {hook} {device} priority 0");
         found(|| {
             nft::run(&format!(
-                "table netdev t {{ chain c {{ {chain}; {rule} drop; }}; }}"
+                "table {family} t {{ chain c {{ {chain}; {rule} drop; }}; }}"
             ));
         })
     };
-    for (rule, expression) in [
-        ("meta skuid 0", "meta skuid"),
-        ("meta skgid != 0", "meta skgid"),
-        ("meta cgroup 7", "meta cgroup"),
+    for (family, hook) in [
+        ("netdev", "egress"),
+        ("bridge", "output"),
+        ("bridge", "postrouting"),
     ] {
-        let found = found_at("egress", rule);
-        assert_eq!(found.as_deref(), Some(expression), "{rule}");
+        for (rule, expression) in [
+            ("meta skuid 0", "meta skuid"),
+            ("meta skgid != 0", "meta skgid"),
+            ("meta cgroup 7", "meta cgroup"),
+        ] {
+            let found = found_at(family, hook, rule);
+            assert_eq!(found.as_deref(), Some(expression), "{family} {hook} {rule}");
+        }
+        for rule in ["ip daddr 192.0.2.1", "meta mark 7", "udp sport 40000"] {
+            assert_eq!(found_at(family, hook, rule), None, "{family} {hook} {rule}");
+        }
     }
-    for rule in ["ip daddr 192.0.2.1", "meta mark 7", "udp sport 40000"] {
-        assert_eq!(found_at("egress", rule), None, "{rule}");
-    }
-    let before =
-        "table inet t { chain c { type filter hook output priority 0; meta skuid 0 drop; }; }";
-    assert_eq!(found(|| nft::run(before)), None);
+    assert_eq!(found_at("inet", "output", "meta skuid 0"), None);
 }
 
 /// One direction alone, for a caller that has no use for the other.
@@ -349,6 +366,10 @@ fn matches_of_iptables_are_known() {
             "conntrack of iptables",
         ),
         ("-A INPUT -m dscp --dscp 8 -j DROP", "dscp of iptables"),
+        (
+            "-A INPUT -m physdev --physdev-in eth1 -j DROP",
+            "physdev of iptables",
+        ),
         ("-A INPUT -j NFQUEUE", "NFQUEUE of iptables"),
     ] {
         let rules = vec![rule].leak();

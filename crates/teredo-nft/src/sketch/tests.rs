@@ -67,7 +67,7 @@ fn the_order_of_judge_and_effect_counts() {
 }
 
 /// `ct state invalid drop`: no packet of a flow that goes on, but at the egress of a device those without a connection. Linux
-/// refuses such a rule there, so far.
+/// refuses such a rule there, so far, and in a bridge if it was built without connections for it.
 #[test]
 fn at_an_egress_the_state_is_that_of_samples() {
     let rule = [
@@ -95,4 +95,17 @@ fn at_an_egress_the_state_is_that_of_samples() {
     let other = [other("ct zone"), Expression::Verdict(Verdict::Drop)];
     let judged = sketch_of(Direction::Egress, &other).unwrap().judged;
     assert_eq!(judged.map(|(judge, _)| judge).as_deref(), Some("ct zone"));
+    let owner = Expression::XtMatch(Xt {
+        name: "owner".to_owned(),
+        revision: 1,
+        data: vec![0; 24],
+    });
+    let drop = Expression::Verdict(Verdict::Drop);
+    let rule = [owner, drop];
+    assert_eq!(sketch_of(Direction::Out, &rule).unwrap().judged, None);
+    let judged = sketch_of(Direction::Egress, &rule).unwrap().judged;
+    assert_eq!(
+        judged.map(|(judge, _)| judge).as_deref(),
+        Some("owner of iptables")
+    );
 }

@@ -63,6 +63,12 @@ fn each_kind_of_change_is_heard() {
         ),
         ("add rule netdev t c ip daddr 192.0.2.1 drop", Plain),
         ("add rule netdev t c meta skuid 0 drop", Doubtful),
+        (
+            "add table bridge t ; add chain bridge t c { type filter hook output priority 0 ; }",
+            Doubtful,
+        ),
+        ("add rule bridge t c ip daddr 192.0.2.1 drop", Plain),
+        ("add rule bridge t c meta skuid 0 drop", Doubtful),
     ]);
 }
 
