@@ -117,17 +117,21 @@ struct way {
 	__u64 *last;
 	__u32 *left;
 	__u32 *seen;
+	__u8 *lost;
+	__u16 *mixed;
 };
 
 INLINE struct way way_in(struct peer *peer)
 {
-	struct way way = { &peer->let_in, &peer->asked_in, &peer->since_in, &peer->last_in, &peer->left_in, &peer->seen_in };
+	struct way way = { &peer->let_in,  &peer->asked_in, &peer->since_in, &peer->last_in,
+			   &peer->left_in, &peer->seen_in,  &peer->lost_in,  &peer->mixed_in };
 	return way;
 }
 
 INLINE struct way way_out(struct peer *peer)
 {
-	struct way way = { &peer->let_out, &peer->asked_out, &peer->since_out, &peer->last_out, &peer->left_out, &peer->seen_out };
+	struct way way = { &peer->let_out,  &peer->asked_out, &peer->since_out, &peer->last_out,
+			   &peer->left_out, &peer->seen_out,  &peer->lost_out,  &peer->mixed_out };
 	return way;
 }
 
@@ -139,16 +143,37 @@ INLINE int leave_behind(const struct way *way, __u64 now, __u32 packets, enum ou
 	if ((__s32)(left - ONCE(*way->seen)) <= 0) {
 		ONCE(*way->seen) = left;
 		ONCE(*way->since) = now;
+		ONCE(*way->lost) = 0;
+		ONCE(*way->mixed) = 0;
 	}
-	ONCE(*way->last) = now;
+	/* As late as may be: the packet is in no queue before. */
+	ONCE(*way->last) = now_ns();
 	__sync_fetch_and_add(way->left, packets);
 	return leave(outcome);
+}
+
+/* The same for a packet that the kernel never carries. */
+INLINE int leave_always(const struct way *way, __u64 now, __u32 packets, enum outcome outcome)
+{
+	int action = leave_behind(way, now, packets, outcome);
+	__u16 mixed = ONCE(*way->mixed);
+	if (mixed < MIXED)
+		ONCE(*way->mixed) = mixed + 1;
+	return action;
 }
 
 /*
  * Whether packets before this one are still in user space. Some never leave it, so there is an end to waiting: none is there
  * any more if its queues were empty since the last one was left (`empty`), and all others have left if none has come for a
- * while. More than a few are a flow that user space is too slow for.
+ * while. More than a few are a flow that user space is too slow for, unless the kernel cannot carry it as a whole.
+ *
+ * That the queues were empty later is no proof yet. A packet gets into one only behind this program: into the TUN's at once,
+ * into the socket's when the stack has judged it, or when an interrupt or a hypervisor lets this processor go on. A lane that
+ * takes its time and finds the queue empty in between says so with a time behind `last`, and no margin is both long enough for
+ * that and shorter than the time between two packets of a fast flow. So it must be true for two packets in a row, and no more
+ * of them ahead the second time. A packet that was lost is ahead of both. One that was late is in the queue by the time that
+ * the next one of its flow comes, as the flow's packets come one after the other; to be taken for lost, the latter would have
+ * to be late, too. And between two times that it finds its queues empty, a lane has taken packets.
  */
 INLINE int is_behind(const struct way *way, __u64 now, __u64 empty)
 {
@@ -156,10 +181,19 @@ INLINE int is_behind(const struct way *way, __u64 now, __u64 empty)
 	if (ahead == 0)
 		return 0;
 	/* If user space has passed on more than it was left, `ahead` is huge. */
+	__u64 last = ONCE(*way->last);
 	__s64 patience = setting(PATIENCE), quiet = (__u64)patience / QUIET_PART;
-	if (ahead <= MOST_AHEAD && empty <= ONCE(*way->last) && (__s64)(now - ONCE(*way->since)) < patience &&
-	    (__s64)(now - ONCE(*way->last)) < quiet)
-		return 1;
+	int mixed = ONCE(*way->mixed) >= MIXED;
+	if (mixed)
+		patience *= MIXED_PATIENCE;
+	if ((ahead <= MOST_AHEAD || mixed) && (__s64)(now - ONCE(*way->since)) < patience && (__s64)(now - last) < quiet) {
+		__u8 lost = empty > last && ahead <= 0xff ? ahead : 0, before = ONCE(*way->lost);
+		if (lost == 0 || before == 0 || lost > before) {
+			if (lost != before)
+				ONCE(*way->lost) = lost;
+			return 1;
+		}
+	}
 	ONCE(*way->seen) = left;
 	return 0;
 }
@@ -419,10 +453,10 @@ int encapsulate(struct __sk_buff *skb)
 	struct way way = way_out(peer);
 	struct load load = { .packets = packets_in(skb, 0, &inner), .bytes = len };
 	if (needs_user_space(skb, 0, &inner, peer->longest, &load, &why))
-		return leave_behind(&way, now, load.packets, why);
+		return leave_always(&way, now, load.packets, why);
 	int completes = peer->flags & NEEDS_CHECKSUMS && !takes_bare(peer, now) && lacks_checksum(skb, &inner);
 	if (completes && (skb->gso_size != 0 || len < SUM_START_LEN + sizeof(struct ipv4)))
-		return leave_behind(&way, now, load.packets, NO_CHECKSUM);
+		return leave_always(&way, now, load.packets, NO_CHECKSUM);
 	if ((__s64)(now - ONCE(peer->heard)) >= (__s64)VALIDITY)
 		return leave_behind(&way, now, load.packets, SILENT);
 	if (asks_stack(now, peer, &way, 1, &why))
@@ -522,7 +556,7 @@ int decapsulate(struct __sk_buff *skb)
 	if (skb->len != sizeof(struct ethernet) + HEADERS_LEN + len || ntohs(ipv4->len) != HEADERS_LEN + len ||
 	    ntohs(udp->len) != sizeof(*udp) + len)
 		return inner->next_header == NO_NEXT_HEADER ? leave(WRONG_LENGTH) :
-							      leave_behind(&way, now, load.packets, WRONG_LENGTH);
+							      leave_always(&way, now, load.packets, WRONG_LENGTH);
 	if (sum_of(ipv4) != 0xffff)
 		return leave(CHECKSUM);
 	struct address destination = inner->destination;
@@ -536,7 +570,7 @@ int decapsulate(struct __sk_buff *skb)
 		return leave(HOP_LIMIT);
 	load.bytes = len;
 	if (needs_user_space(skb, sizeof(struct ethernet) + HEADERS_LEN, inner, peer->longest, &load, &why))
-		return inner->next_header == NO_NEXT_HEADER ? leave(why) : leave_behind(&way, now, load.packets, why);
+		return inner->next_header == NO_NEXT_HEADER ? leave(why) : leave_always(&way, now, load.packets, why);
 
 	/* RFC 6040 section 4.2. */
 	__u8 outer_ecn = ipv4->tos & ECN_MASK, inner_ecn = inner->class_flow >> ECN_SHIFT & ECN_MASK, ecn = inner_ecn;

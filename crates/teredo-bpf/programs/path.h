@@ -98,8 +98,14 @@ struct peer {
 	__u32 seen_out;
 	/* When it was added, or 0. It waits until its lane's queues were empty later: packets from before may be in them. */
 	/* 176 */ __u64 added;
-	__u32 lane;
-	__u32 unused;
+	/* 184 */ __u8 lane;
+	__u8 unused;
+	/* The packets that were ahead when the lane's queues had been empty since the last one was left, or 0. */
+	__u8 lost_in;
+	__u8 lost_out;
+	/* Of those that were left since `since`, the packets that the kernel never carries. */
+	/* 188 */ __u16 mixed_in;
+	__u16 mixed_out;
 };
 _Static_assert(sizeof(struct peer) == 192, "src/entry.rs has the same layout");
 
@@ -130,6 +136,13 @@ enum control {
 /* A packet waits behind so many in user space at most, and until none was left to it for a part of the time. */
 #define MOST_AHEAD 256
 #define QUIET_PART 8
+
+/*
+ * If so many of those ahead are packets that the kernel never carries, the flow has more of them. It waits behind any number, and
+ * so much longer: whatever went ahead would only be the first of many to overtake.
+ */
+#define MIXED 16
+#define MIXED_PATIENCE 8
 
 /* How long a peer is sent to after it was heard (RFC 4380 section 5.2.4). */
 #define VALIDITY 30000000000ULL

@@ -4,6 +4,7 @@ use std::net::{Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::bytes::put;
+use crate::path::LANES;
 
 /// The bytes of an entry in the map.
 pub(crate) const LEN: usize = 192;
@@ -131,7 +132,7 @@ impl Entry {
         put(&mut bytes, BARE, bare.to_ne_bytes());
         let added = self.added.map_or(0, nanos);
         put(&mut bytes, ADDED, added.to_ne_bytes());
-        put(&mut bytes, LANE, self.lane.to_ne_bytes());
+        bytes[LANE] = (self.lane % LANES) as u8;
         bytes
     }
 }

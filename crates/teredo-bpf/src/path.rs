@@ -26,7 +26,7 @@ const SINCE: u32 = 0;
 const INTERVAL: u32 = 1;
 const PATIENCE: u32 = 2;
 const EMPTY: u32 = 3;
-const LANES: u32 = 64;
+pub(crate) const LANES: u32 = 64;
 const PRIORITY: u32 = EMPTY + LANES;
 
 /// A flag of a map's update: there is no such key yet (linux/bpf.h).

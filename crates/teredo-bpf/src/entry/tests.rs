@@ -37,7 +37,7 @@ fn fields() -> (HashMap<&'static str, usize>, usize) {
 fn the_layout_is_that_of_the_programs() {
     let (fields, len) = fields();
     assert_eq!(len, LEN);
-    assert_eq!(fields.len(), 32);
+    assert_eq!(fields.len(), 36);
     for (name, at) in [
         ("own", 0),
         ("local", LOCAL),

@@ -71,7 +71,7 @@ fn the_wait_for_a_packet_ends() {
     assert!(near.count(Outcome::Behind) > 0);
 }
 
-/// A packet that user space has dropped holds up no other one as soon as its queues were empty.
+/// A packet that user space has dropped holds up no other one as soon as its queues were empty behind two in a row.
 #[test]
 fn a_packet_is_not_awaited_in_queues_that_are_empty() {
     let (_internet, mut near, far) = patient_pair(FOREVER, FOREVER);
@@ -81,10 +81,12 @@ fn a_packet_is_not_awaited_in_queues_that_are_empty() {
     near.take_from_tun(&far);
     // They were empty before it came.
     near.path.queues_empty(0, before).unwrap();
-    injector.send(&short(&near, &far));
-    near.await_count(Outcome::Behind, 1);
-    near.take_from_tun(&far);
-    near.path.queues_empty(0, now()).unwrap();
+    for behind in 1..=2 {
+        injector.send(&short(&near, &far));
+        near.await_count(Outcome::Behind, behind);
+        near.pass_on(&far);
+        near.path.queues_empty(0, now()).unwrap();
+    }
     injector.send(&short(&near, &far));
     near.await_count(Outcome::Encapsulated, 1);
 }
@@ -94,12 +96,90 @@ fn a_packet_of_a_peer_is_not_awaited_in_queues_that_are_empty() {
     let (_internet, mut near, far) = patient_pair(FOREVER, FOREVER);
     far.send_by_user_space(&long(&far, &near), &near);
     near.receive();
-    far.send_by_user_space(&short(&far, &near), &near);
-    near.await_count(Outcome::Behind, 1);
-    near.receive();
-    near.path.queues_empty(0, now()).unwrap();
+    for behind in 1..=2 {
+        far.send_by_user_space(&short(&far, &near), &near);
+        near.await_count(Outcome::Behind, behind);
+        near.deliver();
+        near.path.queues_empty(0, now()).unwrap();
+    }
     far.send_by_user_space(&short(&far, &near), &near);
     near.await_count(Outcome::Decapsulated, 1);
+}
+
+/// A lane finds its queue empty while a packet is on its way to it, behind the program.
+#[test]
+fn a_packet_that_is_late_in_its_queue_is_awaited() {
+    let (_internet, mut near, far) = patient_pair(FOREVER, FOREVER);
+    let injector = Injector::new(&near);
+    injector.send(&long(&near, &far));
+    near.await_count(Outcome::TooLong, 1);
+    near.path.queues_empty(0, now()).unwrap();
+    for behind in 1..=3 {
+        injector.send(&short(&near, &far));
+        near.await_count(Outcome::Behind, behind);
+    }
+    for _ in 0..4 {
+        near.pass_on(&far);
+    }
+    injector.send(&short(&near, &far));
+    near.await_count(Outcome::Encapsulated, 1);
+    assert_eq!(near.count(Outcome::Behind), 3);
+}
+
+#[test]
+fn a_datagram_that_is_late_in_its_queue_is_awaited() {
+    let (_internet, mut near, far) = patient_pair(FOREVER, FOREVER);
+    far.send_by_user_space(&long(&far, &near), &near);
+    near.await_count(Outcome::TooLong, 1);
+    near.path.queues_empty(0, now()).unwrap();
+    for behind in 1..=3 {
+        far.send_by_user_space(&short(&far, &near), &near);
+        near.await_count(Outcome::Behind, behind);
+    }
+    for _ in 0..4 {
+        near.deliver();
+    }
+    far.send_by_user_space(&short(&far, &near), &near);
+    near.await_count(Outcome::Decapsulated, 1);
+    assert_eq!(near.count(Outcome::Behind), 3);
+}
+
+/// User space is too slow for all of the flow, and few of it are left.
+#[test]
+fn a_fast_flow_does_not_wait_for_its_sample() {
+    let (_internet, near, far) = patient_pair(FOREVER, FOREVER);
+    let injector = Injector::new(&near);
+    injector.send(&long(&near, &far));
+    for _ in 0..256 {
+        injector.send(&short(&near, &far));
+    }
+    near.await_count(Outcome::Behind, 256);
+    injector.send(&short(&near, &far));
+    near.await_count(Outcome::Encapsulated, 1);
+}
+
+/// Packets that the kernel never carries keep coming: those that it could carry would overtake one after the other.
+#[test]
+fn a_mixed_flow_stays_in_user_space() {
+    let (_internet, near, far) = patient_pair(FOREVER, FOREVER);
+    let injector = Injector::new(&near);
+    for behind in 1..=300 {
+        injector.send(&long(&near, &far));
+        injector.send(&short(&near, &far));
+        near.await_count(Outcome::Behind, behind);
+    }
+    assert_eq!(near.count(Outcome::Encapsulated), 0);
+}
+
+#[test]
+fn a_mixed_flow_of_a_peer_stays_in_user_space() {
+    let (_internet, near, far) = patient_pair(FOREVER, FOREVER);
+    for behind in 1..=300 {
+        far.send_by_user_space(&long(&far, &near), &near);
+        far.send_by_user_space(&short(&far, &near), &near);
+        near.await_count(Outcome::Behind, behind);
+    }
+    assert_eq!(near.count(Outcome::Decapsulated), 0);
 }
 
 /// Packets that user space passes on without having been left them, from before the entry, do not hide a later one.
