@@ -240,6 +240,7 @@ impl Ledger {
         endpoints: [Option<SocketAddrV4>; 2],
         (news, now): (&News<'_>, Instant),
     ) -> Result<Learnt, Refusal> {
+        let rest = self.rest(&self.hosts[index as usize], now);
         let host = &mut self.hosts[index as usize];
         let same_boot = *host.boot == *entry.boot;
         if same_boot && entry.time <= host.time
@@ -258,6 +259,10 @@ impl Ledger {
         (host.time, host.sequence) = (entry.time, entry.sequence);
         (host.stamp, host.arrived, host.lease) = (news.stamp, now, entry.lease);
         if same {
+            // A shorter lease than before: the kernel must not keep the longer one.
+            if self.rest(&self.hosts[index as usize], now) < rest {
+                self.dirty.extend(endpoints.into_iter().flatten());
+            }
             Ok(Learnt::Renewed)
         } else {
             self.move_to(index, endpoints);

@@ -132,6 +132,31 @@ fn a_shorter_lease_of_one_host_holds_for_it_alone() {
     assert!(world.is_open(14, NEW) && !world.is_open(15, NEW));
 }
 
+/// A perimeter that dies leaves the kernel's timeouts: a renewal with a shorter lease has to reach them, and others need not.
+#[test]
+fn a_renewal_with_a_shorter_lease_is_looked_at() {
+    let mut world = World::new();
+    assert_eq!(
+        world.put(0, &entry("web", 1, 4000)).unwrap(),
+        Learnt::Changed
+    );
+    world.ledger.take_dirty();
+    assert_eq!(
+        world.put(1, &entry("web", 2, 4000)).unwrap(),
+        Learnt::Renewed
+    );
+    assert!(world.ledger.take_dirty().is_empty());
+    let mut shorter = entry("web", 3, 4000);
+    shorter.lease = Some(seconds(4));
+    assert_eq!(world.put(2, &shorter).unwrap(), Learnt::Renewed);
+    let endpoint = "192.0.2.7:4000".parse().unwrap();
+    assert_eq!(world.ledger.take_dirty(), HashSet::from([endpoint]));
+    assert_eq!(
+        world.ledger.until(&endpoint, world.at(2)),
+        Some(world.at(6))
+    );
+}
+
 #[test]
 fn a_rebind_opens_the_new_port_and_closes_the_old_one() {
     let mut world = World::new();
