@@ -9,6 +9,8 @@ use async_nats::jetstream::context::{GetStreamErrorKind, PublishAckFuture};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
 
+use tokio::time::timeout;
+
 use crate::{Entry, HostKey, MAX_ENTRY, News};
 
 /// The name of the bucket.
@@ -127,8 +129,12 @@ impl Bucket {
         acknowledged.map(drop).map_err(|error| error.to_string())
     }
 
-    /// All entries, then each change.
-    pub(crate) async fn watch(&self, deliver_subject: String) -> Result<Watch, BucketError> {
+    /// All entries, then each change. The cluster has so long to make a consumer.
+    pub(crate) async fn watch(
+        &self,
+        deliver_subject: String,
+        patience: Duration,
+    ) -> Result<Watch, BucketError> {
         let unreachable =
             |error: &dyn std::fmt::Display| BucketError::Unreachable(error.to_string());
         let config = push::Config {
@@ -144,10 +150,9 @@ impl Bucket {
             inactive_threshold: HEARTBEAT * 10,
             ..push::Config::default()
         };
-        let consumer: PushConsumer = self
-            .stream
-            .create_consumer(config)
-            .await
+        let made = timeout(patience, self.stream.create_consumer(config)).await;
+        let consumer: PushConsumer = made
+            .map_err(|_| unreachable(&"it has made no consumer in time"))?
             .map_err(|error| unreachable(&error))?;
         let is_empty = consumer.cached_info().num_pending == 0;
         let messages = consumer

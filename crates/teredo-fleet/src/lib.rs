@@ -19,7 +19,7 @@
 //! | `confirm.rs` | what a perimeter tells a host |
 //! | `servers.rs`, `bucket.rs` | NATS |
 //! | `publisher.rs`, `details.rs` | the host's side |
-//! | `perimeter.rs` | the firewall's side |
+//! | `perimeter.rs`, `patience.rs` | the firewall's side |
 //! | `account.rs` | the configuration of nats-server |
 
 #![forbid(unsafe_code)]
@@ -33,6 +33,7 @@ mod entry;
 mod grants;
 mod key;
 mod ledger;
+mod patience;
 mod perimeter;
 mod publisher;
 mod servers;

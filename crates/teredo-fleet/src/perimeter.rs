@@ -22,6 +22,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, 
 use crate::bucket::{Bucket, Delivered, Watch};
 use crate::confirm::{ASK, CONFIRMED, Confirmation};
 use crate::ledger::{Learnt, Ledger, Terms};
+use crate::patience::Patience;
 use crate::servers::{ConnectError, Connection, Servers};
 use crate::{DEFAULT_LEASE, Grants, HostKey};
 
@@ -180,6 +181,8 @@ struct Run {
     watch: Option<Watch>,
     /// When to look for the bucket again.
     watch_at: Instant,
+    /// How long the next watch may take to begin.
+    patience: Patience,
     /// The endpoints that the kernel may have to change.
     pending: HashSet<SocketAddrV4>,
     /// The hosts to confirm once the kernel has taken all.
@@ -221,6 +224,7 @@ impl Run {
             watch: None,
             // The news of the connection comes first.
             watch_at: now + RETRY * 2,
+            patience: Patience::new(),
             pending: HashSet::new(),
             unconfirmed: HashSet::new(),
             has_begun: false,
@@ -275,7 +279,13 @@ impl Run {
                 }
                 self.status
                     .send_modify(|status| status.lease = Some(bucket.lease));
-                bucket.watch(self.client.new_inbox()).await
+                let inbox = self.client.new_inbox();
+                let watched = bucket.watch(inbox, self.patience.get()).await;
+                match watched {
+                    Ok(_) => self.patience.met(),
+                    Err(_) => self.patience.missed(),
+                }
+                watched
             }
             Err(error) => Err(error),
         };
