@@ -53,6 +53,9 @@ pub enum PathError {
         /// The kernel's error.
         error: io::Error,
     },
+    /// An interface has one program for arriving frames, and this one has another.
+    #[error("another XDP program is attached to {0}")]
+    OtherProgram(String),
     /// The program that answers solicitations ran, and did not answer one.
     #[error("the program `answer` does not answer a solicitation: its verdict is {verdict}")]
     Probe {

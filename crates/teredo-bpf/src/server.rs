@@ -21,6 +21,7 @@ use aya::programs::xdp::XdpMode;
 use aya::programs::{SchedClassifier, SocketFilter, TcAttachType, Xdp};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
+use rustix::io::Errno;
 
 pub use outcome::ServerOutcome;
 pub use serving::{Answered, AttachedTo, Mode, Serving};
@@ -112,6 +113,14 @@ pub struct Server {
     /// Those of the program that answers and of the one that watches, by the interface's index.
     links: Vec<(NonZeroU32, FdLink, SchedClassifierLinkId)>,
     is_open: bool,
+}
+
+/// Whether another program is where this one should be. Which of the two the kernel says depends on how that is attached.
+fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::EXIST | Errno::BUSY)
+    )
 }
 
 impl Server {
@@ -328,7 +337,15 @@ impl Server {
         let program = self.xdp()?;
         let attached = program.attach(name, mode);
         let link = attached.and_then(|link| program.take_link(link));
-        let link = link.map_err(|error| not_attached(ANSWER, format!("`{name}`"), error))?;
+        let link =
+            link.map_err(
+                |error| match not_attached(ANSWER, format!("`{name}`"), error) {
+                    PathError::Attach { error, .. } if is_taken(&error) => {
+                        PathError::OtherProgram(name.to_owned())
+                    }
+                    error => error,
+                },
+            )?;
         // The library may attach by netlink instead, which would outlive a killed process.
         link.try_into().map_err(|_| PathError::Attach {
             program: ANSWER,

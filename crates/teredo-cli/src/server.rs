@@ -31,6 +31,9 @@ use crate::settings::{ServerSettings, ServerSocket, destinations, refused_addres
 use crate::text::bytes;
 use status::ServerControl;
 
+#[cfg(test)]
+pub(crate) use status::{OTHER_INTERFACE, work};
+
 mod status;
 
 /// The word behind the secret of a client that must get a new one.

@@ -138,7 +138,8 @@ impl ServerHandle {
             for worker in workers {
                 status.add(worker.await?);
             }
-            status.add_kernel(&data_path.answered(), data_path.status());
+            let path = data_path.status(status.served.advertisements);
+            status.add_kernel(&data_path.answered(), path);
             Some(status)
         }
     }

@@ -20,6 +20,8 @@ const ROUTING: &str = "ip rule";
 const NO_PORT: &str = "settled port";
 const ELSEWHERE: &str = "another network namespace";
 const IPSEC: &str = "IPsec";
+const OTHER_PROGRAM: &str = "another XDP program is attached to ";
+const OTHER_INTERFACE: &str = "by another interface";
 
 const COST: &str = "it costs speed alone";
 
@@ -109,7 +111,17 @@ fn without(seen: &Seen, status: &Status, work: &str, reason: &str) -> Check {
         .why(because)
         .fix(log(seen, daemon));
     }
+    if let Some(interface) = reason.strip_prefix(OTHER_PROGRAM) {
+        let interface = quote(interface);
+        return Check::ok(id, what).why(because).fix(advice_line(&format!(
+            "an interface has one XDP program: detach the other one if it is not needed ('ip link show dev {interface}' has its \
+             number, 'bpftool prog show id N' its name), or write data_path = \"user\""
+        )));
+    }
     let check = Check::ok(id, what).why(because);
+    if reason.contains(OTHER_INTERFACE) {
+        return check.fix("ip -br address; ip route");
+    }
     if reason.contains(IPSEC) {
         return check.fix("ip xfrm policy");
     }

@@ -191,6 +191,22 @@ fn names(value: &serde_json::Value) -> Vec<String> {
     }
 }
 
+/// Every counter of the data path, of a node and of a server, as the status and the metrics name them.
+#[test]
+fn every_counter_of_the_data_path_is_explained() {
+    use teredo_tunnel::lane::Counters;
+    use teredo_tunnel::server::ServerTraffic;
+
+    let of_node = Counters::default().iter().map(|(name, _)| name);
+    let of_server = ServerTraffic::default().iter().map(|(name, _)| name);
+    let of_work = crate::server::work(&teredo::server::ServerCounters::default());
+    let of_work = of_work.map(|(name, _)| name);
+    let further = [crate::server::OTHER_INTERFACE];
+    for name in of_node.chain(of_server).chain(of_work).chain(further) {
+        assert_explained(name, "(a word of 'teredo status'");
+    }
+}
+
 /// As the status and the metrics name them.
 #[test]
 fn every_outcome_of_the_path_in_the_kernel_is_explained() {

@@ -1,5 +1,6 @@
 //! The words that the commands print, in text and JSON, each with its meaning and the next step.
 
+mod counters;
 mod fields;
 mod kernel;
 mod lab;
@@ -8,9 +9,10 @@ mod settings;
 mod trace;
 
 /// Every word, by the command or file that has it.
-pub(super) const SOURCES: [(&str, &[Word]); 7] = [
+pub(super) const SOURCES: [(&str, &[Word]); 8] = [
     ("'teredo status'", WORDS),
     ("'teredo status'", fields::WORDS),
+    ("'teredo status'", counters::WORDS),
     ("'teredo status'", kernel::WORDS),
     ("'teredo probe'", probe::WORDS),
     ("'teredo trace'", trace::WORDS),

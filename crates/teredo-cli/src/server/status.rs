@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Instant, SystemTime};
 
 use teredo::ServerAddress;
-use teredo::server::{Limited as Destination, Security};
+use teredo::server::{Limited as Destination, Security, ServerCounters};
 use teredo::wire::PORT;
 use teredo_notify::service::{Control, ControlFuture};
 use teredo_notify::types::{
@@ -102,6 +102,19 @@ impl Control for ServerControl {
     }
 }
 
+/// The counter of solicitations that came by another interface than that of the server's address.
+pub(crate) const OTHER_INTERFACE: &str = "other_interface";
+
+/// The work of user space, by name.
+pub(crate) fn work(served: &ServerCounters) -> [(&'static str, u64); 4] {
+    [
+        ("advertisements", served.advertisements),
+        ("echo_replies", served.echo_replies),
+        ("forwarded", served.forwarded),
+        ("to_native", served.to_native),
+    ]
+}
+
 /// Who answers solicitations.
 fn data_path(path: &PathStatus) -> DataPath {
     DataPath {
@@ -129,13 +142,7 @@ impl Current {
     }
 
     fn describe(&self, path: &ServerStatus, rest: Status) -> Status {
-        let served = &path.served;
-        let work = [
-            ("advertisements", served.advertisements),
-            ("echo_replies", served.echo_replies),
-            ("forwarded", served.forwarded),
-            ("to_native", served.to_native),
-        ];
+        let work = work(&path.served);
         let pairs = self.pairs.iter();
         let drops = path.drops.iter();
         let calls = path.traffic.iter();
@@ -162,6 +169,11 @@ impl Current {
             data_path: DataPath {
                 counters: calls
                     .chain(work)
+                    .chain(
+                        path.data_path
+                            .other_interface
+                            .map(|count| (OTHER_INTERFACE, count)),
+                    )
                     .map(|(name, count)| (name.to_owned(), count))
                     .collect(),
                 ..data_path(&path.data_path)

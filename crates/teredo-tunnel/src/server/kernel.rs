@@ -120,10 +120,10 @@ impl ServerDataPath {
         }
     }
 
-    /// The state now, without the packets of user space.
-    pub(super) fn status(&self) -> PathStatus {
+    /// The state now, without the packets of user space, which has answered so many solicitations.
+    pub(super) fn status(&self, by_user: u64) -> PathStatus {
         match &self.kernel {
-            Ok(kernel) => kernel.status(),
+            Ok(kernel) => kernel.status(by_user),
             Err(reason) => PathStatus {
                 since: Some(self.prepared),
                 reason: Some(reason.to_string()),
@@ -163,6 +163,9 @@ pub struct PathStatus {
     pub since: Option<SystemTime>,
     /// Why it does not.
     pub reason: Option<String>,
+    /// Solicitations that user space has answered, and that came by another interface than that of the server's address, which
+    /// alone has the program; `None` without a program.
+    pub other_interface: Option<u64>,
     /// The datagrams that it has taken and sent.
     pub kernel_packets: u64,
     /// The datagrams that user space has taken and sent.
@@ -204,6 +207,8 @@ struct State {
     /// By index and name.
     attached: BTreeMap<(u32, String), AttachedTo>,
     survey: Option<Survey>,
+    /// The outcomes before the server in force.
+    before: OutcomeCounts,
     /// The outcomes when the path was opened.
     opened: OutcomeCounts,
 }
@@ -232,6 +237,7 @@ impl KernelServer {
                 base: Vec::new(),
                 attached: BTreeMap::new(),
                 survey: None,
+                before: OutcomeCounts::default(),
                 opened: OutcomeCounts::default(),
             })),
         })
@@ -278,19 +284,21 @@ impl KernelServer {
         places.map(service).collect()
     }
 
-    fn status(&self) -> PathStatus {
+    fn status(&self, by_user: u64) -> PathStatus {
         let state = self.state();
         let now = (0_u32..).zip(&state.base);
         let answered = now.map(|(pair, base)| {
             since(state.programs.answered(pair).unwrap_or(*base), *base).datagrams()
         });
-        let reason = state.reason();
+        let other_interface = state.other_interface(by_user);
+        let reason = state.reason(other_interface);
         PathStatus {
             in_kernel: reason.is_none(),
             since: Some(state.since),
             reason,
             kernel_packets: 2 * answered.sum::<u64>(),
             user_packets: 0,
+            other_interface: Some(other_interface),
         }
     }
 
@@ -326,15 +334,30 @@ impl State {
     }
 
     /// Why the kernel answers nothing; none if it does, or has not been asked.
-    fn reason(&self) -> Option<String> {
+    fn reason(&self, other_interface: u64) -> Option<String> {
         if let Some(words) = self.obstacles.values().next() {
             return Some(words.clone());
         }
+        let counts = self.outcomes_since(&self.opened);
+        unused::reason(&counts, other_interface).map(str::to_owned)
+    }
+
+    /// The solicitations that the program has not seen, of those that user space has answered. Every one that the program sees
+    /// and leaves is counted.
+    fn other_interface(&self, by_user: u64) -> u64 {
+        let counts = self.outcomes_since(&self.before);
+        let left = ServerOutcome::ALL
+            .into_iter()
+            .filter(|&outcome| outcome != ServerOutcome::Answered);
+        by_user.saturating_sub(left.map(|outcome| counts[outcome as usize]).sum())
+    }
+
+    fn outcomes_since(&self, before: &OutcomeCounts) -> OutcomeCounts {
         let mut counts = self.outcomes();
-        for (count, before) in counts.iter_mut().zip(self.opened) {
-            *count = count.saturating_sub(before);
+        for (count, before) in counts.iter_mut().zip(before) {
+            *count = count.saturating_sub(*before);
         }
-        unused::reason(&counts).map(str::to_owned)
+        counts
     }
 
     fn outcomes(&self) -> OutcomeCounts {
@@ -497,6 +520,7 @@ impl KernelServer {
             .map(|server| server.config().address)
             .collect();
         state.base.clear();
+        state.before = state.outcomes();
         state.survey = None;
         let mut refused: Vec<Block> = Vec::new();
         let settings = settings_obstacle(servers);
@@ -560,7 +584,9 @@ const SOLICITATION: usize = 8;
 
 impl fmt::Debug for KernelServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("KernelServer").field(&self.status()).finish()
+        f.debug_tuple("KernelServer")
+            .field(&self.status(0))
+            .finish()
     }
 }
 

@@ -41,6 +41,22 @@ fn the_path_in_use_is_named_with_its_packets() {
     );
 }
 
+/// The operator can do something about both, and need not.
+#[test]
+fn a_server_beside_another_program_or_behind_another_interface_has_advice() {
+    let other = judged(&with("another XDP program is attached to eth0"));
+    assert_eq!(other.result, Verdict::Ok);
+    assert!(other.fix.contains("ip link show dev eth0"), "{}", other.fix);
+    assert!(other.fix.contains("data_path = "), "{}", other.fix);
+    let interface = judged(&with(
+        "solicitations arrive by another interface than that of the server's address, and there the kernel answers none",
+    ));
+    assert_eq!(
+        (interface.result, &*interface.fix),
+        (Verdict::Ok, "ip -br address; ip route")
+    );
+}
+
 #[test]
 fn what_an_operator_chose_or_cannot_change_is_no_trouble() {
     let chosen = judged(&with("data_path is user"));

@@ -5,8 +5,8 @@ use teredo_bpf::ServerOutcome;
 use super::OutcomeCounts;
 
 /// The most frequent reason, in words, if datagrams have come and none was answered in the kernel. The counts are those since the
-/// path was opened.
-pub(super) fn reason(counts: &OutcomeCounts) -> Option<&'static str> {
+/// path was opened; so many solicitations more came by another interface.
+pub(super) fn reason(counts: &OutcomeCounts, other_interface: u64) -> Option<&'static str> {
     let count = |outcome: ServerOutcome| counts[outcome as usize];
     if count(ServerOutcome::Answered) > 0 {
         return None;
@@ -17,6 +17,11 @@ pub(super) fn reason(counts: &OutcomeCounts) -> Option<&'static str> {
     let most = solicitations
         .filter(|&outcome| count(outcome) > 0)
         .max_by_key(|&outcome| count(outcome));
+    if other_interface > most.map_or(0, count) {
+        return Some(
+            "solicitations arrive by another interface than that of the server's address, and there the kernel answers none",
+        );
+    }
     // Bubbles are user space's, too, so they explain nothing if there are solicitations.
     let others = Some(ServerOutcome::NotSolicitation).filter(|&outcome| count(outcome) > 0);
     most.or(others).and_then(words)
@@ -29,7 +34,7 @@ fn words(outcome: ServerOutcome) -> Option<&'static str> {
             "solicitations are rare, or a filter drops them or their answers: each one asks the stack"
         }
         ServerOutcome::NotHere => {
-            "solicitations arrive at another interface than that of their destination, or for another hardware address"
+            "solicitations arrive for another hardware address than that of the interface, or the address is on none"
         }
         ServerOutcome::NotSolicitation => {
             "no plain solicitation has arrived: bubbles, secrets, trailers and IP options are left to user space"

@@ -5,7 +5,22 @@ fn reason_of(counted: &[(ServerOutcome, u64)]) -> Option<&'static str> {
     for &(outcome, count) in counted {
         counts[outcome as usize] = count;
     }
-    reason(&counts)
+    reason(&counts, 0)
+}
+
+/// Where the address is, there is the program: what comes by another interface does not meet it, and is not counted by it.
+#[test]
+fn solicitations_at_another_interface_are_the_reason_if_they_are_the_most() {
+    let mut counts = OutcomeCounts::default();
+    counts[ServerOutcome::NotSolicitation as usize] = 5;
+    counts[ServerOutcome::Sample as usize] = 3;
+    let elsewhere = |count| {
+        reason(&counts, count).is_some_and(|words| words.contains("arrive by another interface"))
+    };
+    assert!(elsewhere(131));
+    assert!(!elsewhere(3));
+    counts[ServerOutcome::Answered as usize] = 1;
+    assert_eq!(reason(&counts, 131), None);
 }
 
 #[test]
