@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use teredo::client::NatTraversal;
 use teredo_lab::HomeNat;
 use teredo_notify::types::EventName;
+use teredo_tunnel::kernel::DataPathChoice;
 
 use crate::hooks::ChangeKind;
 use crate::logging::Addresses;
@@ -23,6 +24,7 @@ pub(crate) use daemon::{
 mod announce;
 mod daemon;
 pub(crate) mod value;
+pub(crate) mod variables;
 
 /// The configuration file, which may be absent.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/teredo/teredo.toml";
@@ -420,6 +422,15 @@ pub(crate) struct LabArgs {
     /// How both clients get through NATs [default: rfc6081]
     #[arg(long, value_name = "WAY", value_parser = value::nat_traversal())]
     pub(crate) nat_traversal: Option<NatTraversal>,
+    /// Which path packets of known peers take, and who answers solicitations: kernel, user or auto [default: auto]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "TEREDO_DATA_PATH",
+        hide_env_values = true,
+        value_parser = value::data_path()
+    )]
+    pub(crate) data_path: Option<DataPathChoice>,
     /// Draw the exchange of Teredo packets, with those that a NAT dropped, into this file (SVG)
     #[arg(long, value_name = "FILE", value_parser = value::picture)]
     pub(crate) diagram: Option<PathBuf>,

@@ -39,7 +39,13 @@ pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
     let mut reporter = Reporter::new(output, args.json);
     reporter.open(nats)?;
     let mut network = None;
-    let outcome = steps::run(&mut reporter, nats, recorder.as_mut(), &mut network);
+    let outcome = steps::run(
+        &mut reporter,
+        nats,
+        args.data_path,
+        recorder.as_mut(),
+        &mut network,
+    );
     // Before a shell, whose traffic would push the exchange out of the captures.
     if let Some(recorder) = &recorder {
         recorder.draw()?;

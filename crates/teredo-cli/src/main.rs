@@ -55,7 +55,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{Cli, Command, Global, StatusArgs};
@@ -89,7 +89,9 @@ fn report(failure: &Failure) {
 
 fn run() -> Result<Exit, Failure> {
     let mut output = Output::stdout();
-    let Cli { global, command } = match Cli::try_parse() {
+    let matches = args::variables::command().try_get_matches();
+    let Cli { global, command } = match matches.and_then(|matches| Cli::from_arg_matches(&matches))
+    {
         Ok(cli) => cli,
         Err(error)
             if matches!(
@@ -185,6 +187,10 @@ fn run() -> Result<Exit, Failure> {
 ///
 /// clap gives text alone; the first paragraph says what is wrong.
 fn usage_failure(error: &clap::Error, arguments: impl IntoIterator<Item = OsString>) -> Failure {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if let Some(wrong) = args::variables::behind(error, &arguments) {
+        return Failure::new(Exit::Usage, wrong.to_string()).hint(wrong.remedy());
+    }
     let rendered = error.render().to_string();
     let what = rendered
         .lines()

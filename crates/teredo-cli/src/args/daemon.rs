@@ -77,7 +77,8 @@ pub(crate) struct ClientArgs {
         long,
         value_name = "WHEN",
         env = "TEREDO_OFFLOAD",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = value::offload()
     )]
     pub(crate) offload: Option<Offload>,
     /// Which path packets of known peers take: kernel (eBPF), user, or auto: the kernel's if it can be had [default: auto]
@@ -197,7 +198,8 @@ pub(crate) struct RelayArgs {
         long,
         value_name = "WHEN",
         env = "TEREDO_OFFLOAD",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = value::offload()
     )]
     pub(crate) offload: Option<Offload>,
     /// Which path packets of known peers take: kernel (eBPF), user, or auto: the kernel's if it can be had [default: auto]

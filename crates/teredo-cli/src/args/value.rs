@@ -15,6 +15,7 @@ use teredo_lab::{HomeNat, HomeNatError, NatKind};
 use teredo_node::ServerName;
 use teredo_notify::types::EventName;
 use teredo_tunnel::kernel::DataPathChoice;
+use teredo_tunnel::offload::Offload;
 
 use crate::nearest::nearest;
 
@@ -85,6 +86,11 @@ pub(crate) fn nat_traversal() -> impl TypedValueParser<Value = NatTraversal> {
 pub(crate) fn data_path() -> impl TypedValueParser<Value = DataPathChoice> {
     PossibleValuesParser::new(["auto", "kernel", "user"])
         .try_map(|name| name.parse::<DataPathChoice>())
+}
+
+/// The use of offloads.
+pub(crate) fn offload() -> impl TypedValueParser<Value = Offload> {
+    PossibleValuesParser::new(["auto", "off"]).try_map(|name| name.parse::<Offload>())
 }
 
 /// A UDP port other than 0.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::doubt::{self, doubts};
 use super::{Config, EmptySecrets, Layers, Mistake};
-use crate::args::{ClientArgs, DEFAULT_CONFIG, ServerArgs};
+use crate::args::{ClientArgs, DEFAULT_CONFIG, ServerArgs, variables};
 use crate::client::secrets;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, narrate};
@@ -62,11 +62,13 @@ fn every_doubt(layers: &Layers) -> Vec<String> {
     of_files.chain(of_lines).collect()
 }
 
-/// The same as [`checked`], with the files of secrets.
+/// The same as [`checked`], with the files of secrets and the variables of the environment.
 fn with_secrets(chosen: Option<&Path>) -> Layers {
     let mut layers = checked(chosen);
     let secrets = unusable_secrets(&layers);
     layers.mistakes.extend(secrets);
+    let variables = variables::wrong().into_iter();
+    layers.mistakes.extend(variables.map(Mistake::Variable));
     layers.mistakes.sort(&layers.files);
     layers
 }

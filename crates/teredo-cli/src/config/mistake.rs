@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::args::variables::WrongVariable;
 use crate::failure::{Exit, Failure};
 use crate::nearest::nearest;
 use crate::secret::SecretError;
@@ -52,6 +53,9 @@ pub(crate) enum Mistake {
         section: &'static str,
         error: SecretError,
     },
+    /// A variable of the environment, whatever the files say.
+    #[error("{0}")]
+    Variable(WrongVariable),
 }
 
 impl Mistake {
@@ -62,7 +66,7 @@ impl Mistake {
             Self::UnknownKey { section: own, .. } => own.as_deref() == Some(section),
             Self::NotSection { key, .. } => key == section,
             Self::Value { section: own, .. } => own == section,
-            Self::Conflict { .. } | Self::Secret { .. } => false,
+            Self::Conflict { .. } | Self::Secret { .. } | Self::Variable(_) => false,
         }
     }
 
@@ -78,7 +82,7 @@ impl Mistake {
             | Self::Conflict {
                 place: Some(place), ..
             } => (Some(&place.file), place.line),
-            Self::Conflict { place: None, .. } => (None, 0),
+            Self::Conflict { place: None, .. } | Self::Variable(_) => (None, 0),
         }
     }
 
@@ -108,13 +112,14 @@ impl Mistake {
             )),
             Self::Conflict { conflict, .. } => Some(conflict.remedy().to_owned()),
             Self::Secret { error, .. } => error.remedy(),
+            Self::Variable(wrong) => Some(wrong.remedy()),
         }
     }
 
     /// The exit code of a command that fails for this alone.
     fn exit(&self) -> Exit {
         match self {
-            Self::Conflict { .. } => Exit::Usage,
+            Self::Conflict { .. } | Self::Variable(_) => Exit::Usage,
             _ => Exit::Failed,
         }
     }

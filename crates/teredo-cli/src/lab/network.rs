@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use tempfile::TempDir;
 use teredo::client::NatTraversal;
 use teredo_lab::{Home, HomeNat, Host, Internet, Process};
+use teredo_tunnel::kernel::DataPathChoice;
 
 use super::diagram::Recorder;
 use super::{Nats, ruleset};
@@ -40,6 +41,8 @@ pub(super) struct Network {
     folder: TempDir,
     pub(super) bob_address: Option<Ipv6Addr>,
     nats: Nats,
+    /// The option `--data-path` of clients and the server, if it is asked for.
+    data_path: Vec<String>,
 }
 
 impl Nats {
@@ -62,7 +65,11 @@ fn of_router(nat: HomeNat, [ordinary, igd]: [Ipv4Addr; 2]) -> Ipv4Addr {
 }
 
 impl Network {
-    pub(super) fn build(nats: Nats, recorder: Option<&mut Recorder>) -> anyhow::Result<Self> {
+    pub(super) fn build(
+        nats: Nats,
+        data_path: Option<DataPathChoice>,
+        recorder: Option<&mut Recorder>,
+    ) -> anyhow::Result<Self> {
         let internet = Internet::new()?;
         let server = internet.host("server", &SERVER)?;
         let alices = internet.home("alices", nats.alice, nats.alice_public())?;
@@ -98,6 +105,7 @@ impl Network {
             folder,
             bob_address: None,
             nats,
+            data_path: data_path_option(data_path),
         })
     }
 
@@ -126,11 +134,12 @@ impl Network {
     }
 
     pub(super) fn start_server(&mut self) -> anyhow::Result<()> {
-        let arguments = [
+        let mut arguments = vec![
             "server".to_owned(),
             "--address".to_owned(),
             SERVER[0].to_string(),
         ];
+        arguments.extend_from_slice(&self.data_path);
         let socket = self.folder.path().join("server.sock");
         let process = spawn(&self.server, "server", Some(&socket), &arguments)?;
         process.wait_for_line("serving", Duration::from_secs(5))?;
@@ -175,15 +184,17 @@ impl Network {
 
     pub(super) fn start_alice_client(&mut self) -> anyhow::Result<()> {
         let (socket, nat) = (self.alice_socket(), self.nats.alice);
-        let way = self.nats.traversal;
-        self.alice_client = Some(client(&self.alice, "alice's client", &socket, nat, way)?);
+        let (way, path) = (self.nats.traversal, &self.data_path);
+        let name = "alice's client";
+        self.alice_client = Some(client(&self.alice, name, &socket, nat, way, path)?);
         Ok(())
     }
 
     pub(super) fn start_bob_client(&mut self) -> anyhow::Result<()> {
         let (socket, nat) = (self.bob_socket(), self.nats.bob);
-        let way = self.nats.traversal;
-        self.bob_client = Some(client(&self.bob, "bob's client", &socket, nat, way)?);
+        let (way, path) = (self.nats.traversal, &self.data_path);
+        let name = "bob's client";
+        self.bob_client = Some(client(&self.bob, name, &socket, nat, way, path)?);
         Ok(())
     }
 
@@ -215,6 +226,7 @@ fn client(
     socket: &Path,
     nat: HomeNat,
     way: Option<NatTraversal>,
+    data_path: &[String],
 ) -> anyhow::Result<Process> {
     let mut arguments = vec![
         "client".to_owned(),
@@ -227,7 +239,14 @@ fn client(
     if let Some(way) = way {
         arguments.extend(["--nat-traversal".to_owned(), way.to_string()]);
     }
+    arguments.extend_from_slice(data_path);
     spawn(host, name, Some(socket), &arguments)
+}
+
+/// The option of clients and the server.
+fn data_path_option(choice: Option<DataPathChoice>) -> Vec<String> {
+    let option = choice.map(|choice| ["--data-path".to_owned(), choice.to_string()]);
+    option.into_iter().flatten().collect()
 }
 
 /// Starts this program on a host of the lab.

@@ -9,9 +9,10 @@ use nix::sys::socket::{setsockopt, sockopt::Ipv6RecvErr};
 use teredo::wire::TeredoAddress;
 use teredo_lab::{HomeNat, Host, NatKind, Receive, until};
 use teredo_notify::call::Caller;
-use teredo_notify::types::{Phase, Status};
+use teredo_notify::types::{Carrier, DataPath, Phase, Status};
 use teredo_notify::watcher::{WatchRegistration, Watcher};
 use teredo_notify::{Kind, Notification};
+use teredo_tunnel::kernel::DataPathChoice;
 
 use super::diagram::Recorder;
 use super::network::{ALLOWED_PORT, LEASE, Network, SERVER};
@@ -66,11 +67,12 @@ impl Subscriber {
 pub(super) fn run(
     reporter: &mut Reporter,
     nats: Nats,
+    data_path: Option<DataPathChoice>,
     recorder: Option<&mut Recorder>,
     place: &mut Option<Network>,
 ) -> Result<(), StepError> {
     let network = reporter.step("an internet", || {
-        let network = Network::build(nats, recorder)?;
+        let network = Network::build(nats, data_path, recorder)?;
         Ok((
             network,
             Findings::new("two homes behind NATs, a host in each; nothing was installed")
@@ -173,7 +175,26 @@ fn start(network: &mut Network, nats: Nats) -> anyhow::Result<((u16, Option<Ipv6
     if status.state != Phase::Qualified {
         return Ok(((status.port, None), without_address(&status)));
     }
-    qualify(&status, start.elapsed(), nats.alice)
+    let ((port, address), findings) = qualify(&status, start.elapsed(), nats.alice)?;
+    let findings = data_path(&network.alice_socket(), findings)?;
+    Ok(((port, address), findings))
+}
+
+/// Who carries the packets of known peers. The kernel begins a moment after the client is qualified.
+fn data_path(socket: &FilePath, findings: Findings) -> anyhow::Result<Findings> {
+    let is_loaded = |path: &DataPath| path.counters.keys().any(|name| name.starts_with("kernel_"));
+    // A rule of the host may keep the path closed for good.
+    let _ = until(PROMPTLY, "the path in the kernel", || {
+        let path = status(socket).ok()?.data_path;
+        (path.in_use == Carrier::Kernel || !is_loaded(&path)).then_some(())
+    });
+    let path = status(socket)?.data_path;
+    let carrier = path.in_use.name();
+    let line = match path.reason {
+        Some(reason) => format!("data path: {carrier} ({reason})"),
+        None => format!("data path: {carrier}"),
+    };
+    Ok(findings.line(line).fact("data_path", carrier))
 }
 
 /// R4380-5.2.1-11: by RFC 4380 alone, a client behind a symmetric NAT has no address.

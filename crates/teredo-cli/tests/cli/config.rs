@@ -442,3 +442,66 @@ fn configurations_of_miredo_are_translated() {
         assert!(ended.stderr.contains(reason), "{}", ended.stderr);
     }
 }
+
+/// A variable of the environment that stands for an option is named, with its values, wherever that option is.
+#[test]
+fn a_wrong_variable_is_named_with_its_values() {
+    let with =
+        |name: &str, value: &str, arguments: &[&str]| finish(teredo(arguments).env(name, value));
+    let files = Files::new("");
+    let main = text(&files.main);
+    let path = ("TEREDO_DATA_PATH", "auto, kernel, user");
+    let offload = ("TEREDO_OFFLOAD", "auto, off");
+    let log = ("TEREDO_LOG_ADDRESSES", "on, off");
+    for ((name, values), arguments) in [
+        (path, &["client", "--config", main][..]),
+        (path, &["server", "--config", main]),
+        (path, &["relay", "--config", main]),
+        (path, &["lab"]),
+        (path, &["config", "show", "client", "--config", main]),
+        (path, &["config", "show", "--config", main]),
+        (path, &["config", "check", main]),
+        (offload, &["client", "--config", main]),
+        (offload, &["config", "show", "--config", main]),
+        (offload, &["config", "check", main]),
+        (log, &["status"]),
+    ] {
+        let ended = with(name, "bogus", arguments);
+        assert_eq!(ended.code, 2, "{arguments:?}: {}", ended.stderr);
+        let line = format!(
+            "the variable {name} of the environment is 'bogus', and its values are: {values}"
+        );
+        assert!(
+            ended.stderr.contains(&line),
+            "{arguments:?}: {}",
+            ended.stderr
+        );
+        let hint = format!("set {name} to one of these, or unset it");
+        assert!(
+            ended.stderr.contains(&hint),
+            "{arguments:?}: {}",
+            ended.stderr
+        );
+        // As TEREDO_SOCKET, an empty one counts as one that is not set.
+        if arguments[0] == "config" {
+            let ended = with(name, "", arguments);
+            assert_eq!(ended.code, 0, "{arguments:?}: {}", ended.stderr);
+            assert!(!ended.stdout.contains(name), "{}", ended.stdout);
+        }
+    }
+    // An option wins, and so its own mistake is told.
+    let ended = with(
+        "TEREDO_DATA_PATH",
+        "bogus",
+        &["client", "--data-path", "other"],
+    );
+    assert!(ended.stderr.contains("'other'"), "{}", ended.stderr);
+    assert!(
+        !ended.stderr.contains("TEREDO_DATA_PATH"),
+        "{}",
+        ended.stderr
+    );
+    // Commands without the option do not mind.
+    let ended = with("TEREDO_DATA_PATH", "bogus", &["explain", "0"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+}

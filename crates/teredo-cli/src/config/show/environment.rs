@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches};
+use clap::{ArgMatches, FromArgMatches};
 
-use crate::args::Cli;
+use crate::args::variables;
 use crate::failure::{Exit, Failure};
 
 /// The options that the environment of this process gives to a daemon.
@@ -20,8 +20,11 @@ pub(super) struct Environment {
 impl Environment {
     /// For the daemon of this name, as it would read its command line.
     pub(super) fn of(daemon: &str) -> Result<Self, Failure> {
-        let mut command = Cli::command();
+        let mut command = variables::command();
         let wrong = |error: clap::Error| {
+            if let Some(wrong) = variables::behind(&error, &[]) {
+                return Failure::new(Exit::Usage, wrong.to_string()).hint(wrong.remedy());
+            }
             let what = error.render().to_string();
             let what = what.lines().next().unwrap_or_default();
             let what = what.strip_prefix("error: ").unwrap_or(what);
