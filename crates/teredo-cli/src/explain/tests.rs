@@ -207,6 +207,23 @@ fn every_counter_of_the_data_path_is_explained() {
     }
 }
 
+/// Each that stands for an option.
+#[test]
+fn every_variable_of_the_environment_is_explained() {
+    use clap::CommandFactory as _;
+
+    let command = crate::args::Cli::command();
+    let all = std::iter::once(&command).chain(command.get_subcommands());
+    let variables: std::collections::BTreeSet<_> = all
+        .flat_map(clap::Command::get_arguments)
+        .filter_map(|argument| argument.get_env()?.to_str())
+        .collect();
+    assert!(variables.contains("TEREDO_DATA_PATH"));
+    for variable in variables {
+        assert_explained(variable, "(a word of the settings: environment)");
+    }
+}
+
 /// As the status and the metrics name them.
 #[test]
 fn every_outcome_of_the_path_in_the_kernel_is_explained() {

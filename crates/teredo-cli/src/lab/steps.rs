@@ -116,7 +116,8 @@ pub(super) fn run(
         let settled = in_step(network, port)?;
         let findings = Findings::new(format!("a subscriber was notified: add {port}"))
             .line(format!(
-                "the set held {{ {port} }} {settled} us after the announcement"
+                "the set held {{ {port} }} {} after the announcement",
+                microseconds(settled)
             ))
             .fact("port", port)
             .fact("settle_us", settled);
@@ -178,6 +179,14 @@ fn start(network: &mut Network, nats: Nats) -> anyhow::Result<((u16, Option<Ipv6
     let ((port, address), findings) = qualify(&status, start.elapsed(), nats.alice)?;
     let findings = data_path(&network.alice_socket(), findings)?;
     Ok(((port, address), findings))
+}
+
+/// In words that are easy to compare.
+fn microseconds(time: u64) -> String {
+    match time {
+        0..1000 => format!("{time} us"),
+        _ => format!("{:.1} ms", time as f64 / 1e3),
+    }
 }
 
 /// Who carries the packets of known peers. The kernel begins a moment after the client is qualified.
@@ -418,7 +427,10 @@ fn rebind(network: &Network, subscriber: &Subscriber, old: u16) -> anyhow::Resul
     });
     left_from.context("no datagram left from the new port, so the firewall dropped them")?;
     let findings = Findings::new(format!("{old} -> {new}: announced"))
-        .line(format!("the firewall confirmed after {settled} us"))
+        .line(format!(
+            "the firewall confirmed after {}",
+            microseconds(settled)
+        ))
         .line("then the first datagram left")
         .fact("old", old)
         .fact("new", new)

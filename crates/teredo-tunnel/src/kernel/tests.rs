@@ -113,6 +113,7 @@ fn a_lane_does_not_wait_for_hooks() {
         let (mut lane, _socket) = lane(&path, &mut client);
         lane.offer(&peer_path());
         assert!(lane.awaits_hooks());
+        assert_eq!(path.changes(), 0);
         assert!(path.peers().is_empty());
         path.jobs().has_worker = false;
         path.attach();

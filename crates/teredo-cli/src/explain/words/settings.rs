@@ -7,7 +7,39 @@ const SETTING: &str = "'nat_traversal' under [client], or '--nat-traversal'; def
 const DATA_PATH: &str =
     "'data_path' under [client], [relay] or [server], or '--data-path'; default: auto";
 
+const VARIABLE: &str = "environment";
+
 pub(super) const WORDS: &[Word] = &[
+    word(
+        "TEREDO_DATA_PATH",
+        VARIABLE,
+        "stands for the option '--data-path' of client, relay, server and lab: 'auto', 'kernel' or 'user'; it wins over the files",
+        "'teredo config show' names it if it is the source",
+    ),
+    word(
+        "TEREDO_OFFLOAD",
+        VARIABLE,
+        "stands for the option '--offload' of client and relay: 'auto' or 'off'; it wins over the files",
+        "'teredo config show' names it if it is the source",
+    ),
+    word(
+        "TEREDO_LOG_ADDRESSES",
+        VARIABLE,
+        "stands for the option '--log-addresses': 'on', or 'off' for a name of this run in place of each address",
+        "an option on the command line wins over it",
+    ),
+    word(
+        "TEREDO_SOCKET",
+        VARIABLE,
+        "stands for the option '--socket': the socket of the local service",
+        "an option on the command line wins over it",
+    ),
+    word(
+        "user space",
+        "data_path",
+        "the daemon itself, as a program like any other, in contrast to its programs in the kernel",
+        "'teredo doctor' says why user space and not the kernel carries the packets",
+    ),
     word(
         "data_path",
         "client, relay, server",
