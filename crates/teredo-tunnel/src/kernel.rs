@@ -131,7 +131,7 @@ struct State {
     over: u64,
 }
 
-/// What is known of an interface to the IPv4 Internet.
+/// An interface to the IPv4 Internet, as far as it is known.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     /// The programs are being attached.

@@ -181,7 +181,7 @@ impl KernelPath {
 }
 
 impl State {
-    /// What is known of an interface to the IPv4 Internet, and the job if it is seen for the first time. It is tried once.
+    /// The knowledge of an interface to the IPv4 Internet, and the job if it is seen for the first time. It is tried once.
     pub(super) fn place(&mut self, index: u32) -> (Place, Option<Job>) {
         if let Some(known) = self.underlays.get(&index) {
             return (*known, None);

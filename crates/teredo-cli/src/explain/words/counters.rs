@@ -4,7 +4,7 @@ use super::{NOTHING, Word, word};
 
 const PLACE: &str = "data_path";
 
-/// What counts calls shows how well they are joined.
+/// Calls show how well packets are joined.
 const FEWER: &str = "nothing: far fewer calls than packets mean that the offloads work";
 
 pub(super) const WORDS: &[Word] = &[

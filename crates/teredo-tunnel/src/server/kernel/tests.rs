@@ -195,6 +195,41 @@ fn the_kernel_answers_as_user_space_does() {
     assert!((150..=200).contains(&carried), "{carried}");
 }
 
+/// The program is where the server's address is. What comes by another interface, here the loopback, is answered by user space,
+/// counted, and told as the reason until the kernel has answered somebody.
+#[test]
+fn solicitations_by_another_interface_are_counted_and_told() {
+    const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 77);
+    let world = World::new(true);
+    let address = format!("{ELSEWHERE}/32");
+    world.run(
+        &world.host,
+        "ip",
+        &["address", "add", &address, "dev", "lo"],
+    );
+    let server = world.serve(config());
+    let open = await_open(&server);
+    assert_eq!(open.data_path.other_interface, Some(0));
+    let socket = world.host.udp_socket((ELSEWHERE, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let SocketAddr::V4(local) = socket.local_addr().unwrap() else {
+        unreachable!("it is bound to an IPv4 address");
+    };
+    for _ in 0..3 {
+        socket
+            .send_to(&solicitation(local, false), (PRIMARY, PORT))
+            .unwrap();
+        socket.receive_from(&mut [0; 2048]).unwrap();
+    }
+    await_reason(&server, "arrive by another interface");
+    let path = status(&server).data_path;
+    assert!(!path.in_kernel);
+    assert_eq!((path.other_interface, path.kernel_packets), (Some(3), 0));
+    world.await_kernel(&server);
+    let path = status(&server).data_path;
+    assert_eq!((path.other_interface, path.reason), (Some(3), None));
+}
+
 /// A frame of a real link has a whole checksum; one that a virtual link hands on without is left to user space.
 #[test]
 fn in_front_of_the_stack_whole_checksums_are_answered() {
@@ -470,7 +505,7 @@ fn the_next_server_goes_on_with_the_programs() {
     await_open(&first);
     world.await_kernel(&first);
     drop(first);
-    assert!(!path.status().in_kernel);
+    assert!(!path.status(0).in_kernel);
     let second = serve(&path);
     assert_eq!(status(&second).served.advertisements, 0);
     await_open(&second);
