@@ -1,7 +1,8 @@
 //! The rules of the host and the path in the kernel, which bypasses them: nothing slips past a rule.
 //!
 //! ```text
-//!                      ┌── a transaction of nftables, a change of IPsec's policies, of a link, an IPv4 route or rule
+//!                      ┌── a transaction of nftables, a change of IPsec's policies, of a link, an IPv4 route or rule; the
+//!                      │   tunnel's interface moves to another network namespace: the path is closed
 //!                      v
 //!   hear (a thread) ── all proofs void, within a millisecond ──> the next packet asks the stack
 //!        │                                                        if it may judge single packets: the path is closed
@@ -26,7 +27,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::{Errno, read, write};
 use teredo_nft::{Datagrams, Netlink, NftError, RulesetChange, Transactions};
 use teredo_tunnel::kernel::{KernelPath, Obstacle};
-use teredo_tunnel::net::{IpsecPolicies, RoutingChanges, legacy_rules};
+use teredo_tunnel::net::{Departures, IpsecPolicies, RoutingChanges, legacy_rules};
 
 use pace::Pace;
 
@@ -110,6 +111,8 @@ enum WatchError {
     Policies(io::Error),
     #[error("changes of routes cannot be heard: {0}")]
     Routing(io::Error),
+    #[error("a move of the tunnel's interface cannot be heard: {0}")]
+    Departures(io::Error),
     #[error("there is no thread for the rules of this host: {0}")]
     Thread(io::Error),
 }
@@ -135,6 +138,7 @@ struct Watch {
     transactions: Transactions,
     policies: Option<IpsecPolicies>,
     routing: RoutingChanges,
+    departures: Departures,
     /// Changes of the routing are not taken before.
     routing_at: Instant,
     waker: Arc<OwnedFd>,
@@ -162,6 +166,7 @@ impl Watch {
             transactions: Transactions::open()?,
             policies: IpsecPolicies::open().map_err(WatchError::Policies)?,
             routing: RoutingChanges::open().map_err(WatchError::Routing)?,
+            departures: Departures::open().map_err(WatchError::Departures)?,
             routing_at: now,
             waker: Arc::clone(&waker),
             news,
@@ -219,6 +224,7 @@ impl Watch {
         let mut descriptors = vec![
             PollFd::new(&self.transactions, PollFlags::IN),
             PollFd::new(&self.waker, PollFlags::IN),
+            PollFd::new(&self.departures, PollFlags::IN),
         ];
         let policies = self.policies.as_ref();
         descriptors.extend(policies.map(|policies| PollFd::new(policies, PollFlags::IN)));
@@ -233,6 +239,10 @@ impl Watch {
 
     /// Takes all that has come; false at the end of the value.
     fn hear(&mut self) -> io::Result<bool> {
+        // First of all: the interface is down while it moves, and the programs go with it.
+        if let Some(elsewhere) = self.departures.has_left(self.path.interface())? {
+            self.path.set_elsewhere(elsewhere);
+        }
         if let Some(change) = self.transactions.read()? {
             self.changed(change);
         }

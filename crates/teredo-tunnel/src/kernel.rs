@@ -41,6 +41,8 @@ use obstacles::Obstacles;
 /// The most interfaces to the IPv4 Internet that the programs are attached to.
 const MOST_UNDERLAYS: usize = 16;
 
+const ELSEWHERE: &str = "the tunnel's interface is in another network namespace";
+
 /// The loopback interface. Peers behind it are programs of this host.
 const LOOPBACK: u32 = 1;
 
@@ -247,6 +249,20 @@ impl KernelPath {
         let mut state = self.state();
         if let Err(error) = state.path.require_proof() {
             state.hinder(Obstacle::Refused, error.to_string());
+        }
+    }
+
+    /// The index of the tunnel's interface.
+    pub fn interface(&self) -> u32 {
+        self.state().overlay
+    }
+
+    /// The tunnel's interface has left the network namespace, or is back. There, the index of the interface to the Internet
+    /// may be that of another one, and the programs would send by it.
+    pub fn set_elsewhere(&self, elsewhere: bool) {
+        match elsewhere {
+            true => self.hinder_at_once(Obstacle::Interface, ELSEWHERE),
+            false => self.clear(Obstacle::Interface),
         }
     }
 

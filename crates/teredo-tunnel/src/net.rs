@@ -1,6 +1,7 @@
 //! The host's network: the tunnel's interface, and the changes of everything else.
 
 mod decision;
+mod departures;
 mod hardware;
 mod interface;
 mod ipsec;
@@ -16,6 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use teredo::wire::PORT;
 
 pub use decision::{Decision, Decisions, passes_reverse_path};
+pub use departures::Departures;
 pub use hardware::is_virtual;
 pub use interface::{
     ANNOUNCED_TABLE, AnnouncedRoutes, Difference, Interface, InterfaceConfig, InterfaceError,

@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A path in the kernel in a network namespace of its own, which only rules keep closed.
 struct Host {
     namespace: Namespace,
+    tun: Tun,
     path: KernelPath,
     watch: Option<RulesWatch>,
 }
@@ -22,12 +23,14 @@ impl Host {
         let namespace = Namespace::new().expect("the tests need root for network namespaces");
         let load = || {
             let tun = Tun::open(None).unwrap();
-            KernelPath::prepare(16, &tun).expect("a kernel with the features of the path")
+            let path = KernelPath::prepare(16, &tun);
+            (tun, path.expect("a kernel with the features of the path"))
         };
-        let path = namespace.run(load).unwrap();
+        let (tun, path) = namespace.run(load).unwrap();
         path.clear(Obstacle::Port);
         let mut host = Self {
             namespace,
+            tun,
             path,
             watch: None,
         };
@@ -134,6 +137,54 @@ fn rules_of_iptables_legacy_close_the_path() {
     host.await_closed("iptables-legacy has rules in the table 'filter', which cannot be followed");
     host.run("iptables-legacy -F");
     host.await_open();
+}
+
+/// The programs go with the interface, and an interface there may have the index of that to the Internet. Nobody but the
+/// watch looks here.
+#[test]
+fn a_move_of_the_interface_closes_the_path() {
+    let host = Host::new(&[]);
+    host.await_open();
+    let there = Namespace::new().unwrap();
+    let sleep = |namespace: &Namespace| {
+        namespace
+            .spawn(Command::new("sleep").arg("600"))
+            .expect("sleep")
+    };
+    let (mut here_process, mut there_process) = (sleep(&host.namespace), sleep(&there));
+    let name = host.tun.name();
+    host.run(&format!("ip link set {name} netns {}", there_process.id()));
+    host.await_closed("the tunnel's interface is in another network namespace");
+    let back = format!("link set {name} netns {}", here_process.id());
+    let mut command = Command::new("ip");
+    let mut process = there.spawn(command.args(back.split(' '))).unwrap();
+    assert!(process.wait().unwrap().success());
+    host.await_open();
+    for process in [&mut here_process, &mut there_process] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}
+
+/// The reverse path filter judges the peers' datagrams, and is no rule.
+#[test]
+fn a_change_of_the_reverse_path_filter_is_heard() {
+    let host = Host::new(&[]);
+    host.await_open();
+    let mut changes = host
+        .namespace
+        .run(|| RoutingChanges::open().unwrap())
+        .unwrap();
+    assert!(!changes.changed().unwrap());
+    for value in ["1", "2", "0"] {
+        let set = |changes: &mut RoutingChanges| {
+            host.namespace
+                .set_sysctl("net/ipv4/conf/lo/rp_filter", value)
+                .unwrap();
+            changes.changed().unwrap()
+        };
+        assert!(set(&mut changes), "{value}");
+    }
 }
 
 /// Nothing of it is left, and the path stays closed until another one follows the rules.

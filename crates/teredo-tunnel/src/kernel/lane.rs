@@ -13,7 +13,7 @@ use teredo_bpf::{Entry, Side, Traffic};
 
 use super::obstacles::NO_PORT;
 use super::ways::Ways;
-use super::{KernelPath, Obstacle};
+use super::{ELSEWHERE, KernelPath, Obstacle};
 use crate::clock;
 use crate::steer::Lanes;
 use crate::udp::ServiceSocket;
@@ -187,8 +187,7 @@ impl KernelLane {
         if delivers {
             self.path.clear(Obstacle::Interface);
         } else {
-            let words = "the tunnel's interface is in another network namespace";
-            self.path.hinder(Obstacle::Interface, words);
+            self.path.hinder(Obstacle::Interface, ELSEWHERE);
         }
     }
 

@@ -12,15 +12,16 @@ use rustix::net::{RecvFlags, recv};
 
 use super::route::NOTICE_BUFFER;
 
-/// The changes that may alter the way of a datagram.
-const GROUPS: [MulticastGroup; 4] = [
+/// The changes that may alter the way of a datagram. The last group has the settings `rp_filter` and `forwarding`.
+const GROUPS: [MulticastGroup; 5] = [
     MulticastGroup::Link,
     MulticastGroup::Ipv4Route,
     MulticastGroup::Ipv4Rule,
     MulticastGroup::Nexthop,
+    MulticastGroup::Ipv4Netconf,
 ];
 
-/// A socket that hears of changes of links, IPv4 routes and rules in the network namespace of the thread that opened it. It
+/// A socket that hears of changes of links, IPv4 routes and rules, and of the reverse path filter, in the network namespace of the thread that opened it. It
 /// never waits, and does not say which they are.
 ///
 /// Its buffer is tiny on purpose: of a burst of changes the kernel drops all but the first.
