@@ -14,6 +14,7 @@
 //! one without an effect, such as a limit of logging, and a chain in which no rule has one. Chains of the type `nat` see one
 //! packet of each flow.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -24,9 +25,11 @@ use netlink_packet_netfilter::nftables::{
     SetMessage,
 };
 
+use crate::ipset::{Ipsets, names_ipset};
 use crate::sketch::{Among, Direction, Effects, Key, Sketch, number};
 use crate::{
-    ChainInfo, ElementInfo, Family, Hook, Netlink, NftError, SetInfo, TableName, Verdict, raw,
+    ChainInfo, ElementInfo, Expression, Family, Hook, Netlink, NftError, SetInfo, TableName,
+    Verdict, raw,
 };
 
 /// The datagrams of a Teredo node that rules are examined for: UDP over IPv4 from and to ports of this host.
@@ -133,6 +136,7 @@ impl Netlink {
         datagrams: &Datagrams,
         latent: &mut bool,
     ) -> Result<Option<JudgingRule>, NftError> {
+        let mut ipsets = None;
         for family in FAMILIES {
             let active: HashSet<String> = self
                 .tables(family)?
@@ -156,7 +160,7 @@ impl Netlink {
             }
             for (table, begins) in begins {
                 let table = TableName::new(family, table);
-                let table = Table::read(self, &table, datagrams)?;
+                let table = Table::read(self, &table, datagrams, &mut ipsets)?;
                 *latent |= table.judges();
                 let found = table.search(self, begins)?;
                 if found.is_some() {
@@ -216,6 +220,7 @@ impl<'a> Table<'a> {
         netlink: &mut Netlink,
         name: &'a TableName,
         datagrams: &'a Datagrams,
+        ipsets: &mut Option<Ipsets>,
     ) -> Result<Self, NftError> {
         let attributes = vec![SetAttribute::Table(name.name.clone())];
         let message = NfTablesMessage::GetSet(SetMessage { attributes });
@@ -234,20 +239,31 @@ impl<'a> Table<'a> {
         }
 
         let leaves = leaving(name.family);
-        // Each rule is sketched as it comes, so that a large ruleset takes little memory.
+        // Each rule is sketched as it comes, so that a large ruleset takes little memory. Most use no ipset, and a kernel that has
+        // none would load it at the first question.
+        let names = Cell::new(false);
         let attributes = vec![RuleAttribute::Table(name.name.clone())];
         let message = NfTablesMessage::GetRule(RuleMessage { attributes });
         let sketches = netlink.query_raw(name, NLM_F_DUMP, message, |message| {
             let malformed = || "a malformed rule".to_owned();
             let (chain, handle, expressions) = raw::rule(message).ok_or_else(malformed)?;
+            let mut matches = expressions.iter();
+            if matches.any(|one| matches!(one, Expression::XtMatch(xt) if names_ipset(xt))) {
+                names.set(true);
+            }
             let sketch = |direction| {
-                let sketch = Sketch::new(&expressions, direction, datagrams, &stateful);
+                let ipsets = ipsets.as_ref();
+                let sketch = Sketch::new(&expressions, direction, datagrams, &stateful, ipsets);
                 sketch.map(|sketch| (direction, sketch))
             };
             let sketches = [Direction::In, leaves].map(sketch);
             let any = sketches.iter().any(Option::is_some);
             Ok(any.then_some((chain, handle, sketches)))
         })?;
+        if names.get() && ipsets.is_none() {
+            *ipsets = Some(Ipsets::read(netlink));
+            return Self::read(netlink, name, datagrams, ipsets);
+        }
         let mut rules: HashMap<Place, Vec<(u64, Sketch)>> = HashMap::new();
         for (chain, handle, sketches) in sketches.unwrap_or_default() {
             for (direction, sketch) in sketches.into_iter().flatten() {

@@ -55,6 +55,7 @@ mod error;
 mod examine;
 mod expression;
 mod field;
+mod ipset;
 mod judging;
 mod listing;
 mod monitor;

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use netlink_packet_netfilter::nftables::{MetaKey, Operator};
 
+use crate::ipset::{Ipsets, names_ipset};
 use crate::judging::{XT_NOTES, conntrack_flags, judges_packets, judges_packets_at_egress};
 use crate::{CtKey, Datagrams, Expression, Field, PayloadBase, VERDICT_REGISTER, Verdict, Xt};
 
@@ -106,12 +107,14 @@ pub(crate) fn number(bytes: &[u8]) -> Option<u16> {
 }
 
 impl Sketch {
-    /// None if no datagram meets the rule's conditions, or if it has no effect on one.
+    /// None if no datagram meets the rule's conditions, or if it has no effect on one. A set of ipset that is not known may hold
+    /// anything.
     pub(crate) fn new(
         expressions: &[Expression],
         direction: Direction,
         datagrams: &Datagrams,
         stateful: &HashMap<String, String>,
+        ipsets: Option<&Ipsets>,
     ) -> Option<Self> {
         let mut conditions = Conditions {
             direction,
@@ -129,6 +132,11 @@ impl Sketch {
                     Expression::Lookup { set, .. } => stateful
                         .get(set)
                         .map(|judge| format!("{judge} of the set '{set}'")),
+                    Expression::XtMatch(xt)
+                        if names_ipset(xt) && ipsets.is_none_or(|ipsets| ipsets.judges(xt)) =>
+                    {
+                        Some("addresses of the link in set of iptables".to_owned())
+                    }
                     other => {
                         let judges = match direction {
                             Direction::Egress => judges_packets_at_egress,

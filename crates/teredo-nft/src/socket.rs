@@ -403,6 +403,30 @@ impl Netlink {
         end.ok_or_else(|| ExchangeError::Malformed("the answer has no end".to_owned()))
     }
 
+    /// Asks another subsystem of netfilter, with its header and attributes; none if it refuses.
+    pub(crate) fn exchange(
+        &mut self,
+        kind: u16,
+        flags: u16,
+        body: &[u8],
+        mut each: impl FnMut(&[u8]),
+    ) -> Option<()> {
+        const HEADER: u32 = 16;
+        let sequence = self.reserve(1);
+        let mut request = Vec::new();
+        request.extend((HEADER + body.len() as u32).to_ne_bytes());
+        request.extend(kind.to_ne_bytes());
+        request.extend(flags.to_ne_bytes());
+        request.extend(sequence.to_ne_bytes());
+        request.extend(0_u32.to_ne_bytes());
+        request.extend(body);
+        let end = self.ask(sequence, &request, |_, message| {
+            each(message);
+            Ok(())
+        });
+        end.ok()?.ok()
+    }
+
     /// Takes `count` sequence numbers and returns the first.
     fn reserve(&mut self, count: usize) -> u32 {
         let first = self.sequence;

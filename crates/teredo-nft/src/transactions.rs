@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use crate::batch::NFNL_SUBSYS_NFTABLES;
+use crate::ipset::names_ipset;
 use crate::judging::{judges_packets, judges_packets_at_egress};
 use crate::monitor::{NFNLGRP_NFTABLES, NFT_MSG_NEWGEN};
 use crate::raw::{self, HEADERS, attributes};
@@ -268,7 +269,9 @@ fn leads_or_judges(family: u8, message: &[u8]) -> bool {
                     ..
                 }
         );
-        if leads || judges(first, rest).is_some() {
+        // Its set may hold addresses of the link.
+        let names = matches!(first, Expression::XtMatch(xt) if names_ipset(xt));
+        if leads || names || judges(first, rest).is_some() {
             return true;
         }
         expressions = rest;

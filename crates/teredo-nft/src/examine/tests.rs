@@ -377,6 +377,26 @@ fn matches_of_iptables_are_known() {
     }
 }
 
+/// Those of `hash:mac` and `hash:ip,mac` have `mac` in their names, too.
+#[test]
+fn sets_of_ipset_with_addresses_of_the_link_judge_packets() {
+    let found_with = |kind: &'static str, dimensions: &'static str| {
+        found(|| {
+            crate::ipset::tests::create("other", "hash:ip");
+            crate::ipset::tests::create("blocked", kind);
+            let rule = format!("-A INPUT -m set --match-set blocked {dimensions} -j DROP");
+            let mut command = Command::new("iptables-nft");
+            let output = command.args(rule.split(' ')).output().unwrap();
+            assert!(output.status.success(), "{rule}: {output:?}");
+        })
+    };
+    let reason = Some("addresses of the link in set of iptables");
+    assert_eq!(found_with("bitmap:ip,mac", "src,src").as_deref(), reason);
+    assert_eq!(found_with("list:set", "src").as_deref(), reason);
+    assert_eq!(found_with("hash:ip", "src"), None);
+    assert_eq!(found_with("bitmap:ip", "src"), None);
+}
+
 #[test]
 fn a_ruleset_beyond_the_limit_is_an_error() {
     let namespace = teredo_lab::Namespace::new().unwrap();

@@ -6,7 +6,7 @@ fn sketch(expressions: &[Expression]) -> Option<Sketch> {
 
 fn sketch_of(direction: Direction, expressions: &[Expression]) -> Option<Sketch> {
     let datagrams = Datagrams::of(40000..=40000);
-    Sketch::new(expressions, direction, &datagrams, &HashMap::new())
+    Sketch::new(expressions, direction, &datagrams, &HashMap::new(), None)
 }
 
 fn other(name: &str) -> Expression {
