@@ -69,6 +69,15 @@ impl Jobs {
     }
 }
 
+impl Jobs {
+    /// The first one, but what the probe has left goes last: nobody waits for that.
+    fn next(&mut self) -> Option<Job> {
+        let mut jobs = self.waiting.iter();
+        let first = jobs.position(|job| !matches!(job, Job::Release(_)));
+        self.waiting.remove(first.unwrap_or(0))
+    }
+}
+
 impl KernelPath {
     /// Attaches the programs beside everything else, to the interface of the tunnel first. The thread has the privileges of the
     /// caller and is in its network namespace, so the first call comes after a process has given up what it does not need.
@@ -102,7 +111,7 @@ impl KernelPath {
     fn work_once(&self) -> bool {
         let job = {
             let mut queue = self.jobs();
-            let job = queue.waiting.pop_front();
+            let job = queue.next();
             queue.has_worker = job.is_some();
             job
         };
