@@ -11,6 +11,10 @@ use crate::{Entry, EntryError, Grants, HostKey, ParseKeyError, ServerClock};
 /// The hosts that a ledger has room for by default.
 pub const MAX_HOSTS: usize = 250_000;
 
+/// A lease with no more time than this may have ended in the kernel: its element can be a little ahead, and one that is about to
+/// end is not added again.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+
 /// The former boots of a host that it remembers.
 const FORMER_BOOTS: usize = 3;
 
@@ -259,8 +263,9 @@ impl Ledger {
         (host.time, host.sequence) = (entry.time, entry.sequence);
         (host.stamp, host.arrived, host.lease) = (news.stamp, now, entry.lease);
         if same {
-            // A shorter lease than before: the kernel must not keep the longer one.
-            if self.rest(&self.hosts[index as usize], now) < rest {
+            // The kernel must not keep a longer lease than the new one; and at the last moment of the old one, its element
+            // may have gone.
+            if rest < LAST_MOMENT || self.rest(&self.hosts[index as usize], now) < rest {
                 self.dirty.extend(endpoints.into_iter().flatten());
             }
             Ok(Learnt::Renewed)

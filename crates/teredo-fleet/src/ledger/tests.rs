@@ -157,6 +157,31 @@ fn a_renewal_with_a_shorter_lease_is_looked_at() {
     );
 }
 
+/// The kernel's element may have gone before the lease: a renewal that comes so late has to put it back.
+#[test]
+fn a_renewal_at_the_last_moment_is_looked_at() {
+    let mut world = World::new();
+    assert_eq!(
+        world.put(0, &entry("web", 1, 4000)).unwrap(),
+        Learnt::Changed
+    );
+    world.ledger.take_dirty();
+    let late = LEASE - Duration::from_millis(40);
+    let renewal = entry("web", 2, 4000).encode();
+    let news = News {
+        key: "web",
+        revision: 2,
+        stamp: seconds(1_000_000) + late,
+        value: Some(&renewal),
+    };
+    let learnt = world.ledger.learn(&news, world.start + late);
+    assert_eq!(learnt.unwrap(), Learnt::Renewed);
+    assert_eq!(
+        world.ledger.take_dirty(),
+        HashSet::from(["192.0.2.7:4000".parse().unwrap()])
+    );
+}
+
 #[test]
 fn a_rebind_opens_the_new_port_and_closes_the_old_one() {
     let mut world = World::new();
