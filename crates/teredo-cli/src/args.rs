@@ -447,10 +447,20 @@ pub(crate) struct LabArgs {
 pub(crate) enum LabCommand {
     /// Two relays and two servers behind BIRD: kill them, drain them, overload them (needs Debian's package bird2)
     Anycast(AnycastArgs),
+    /// Two firewalls at a perimeter that follow 20 hosts by a cluster of NATS: kill each part, and cut the network in two
+    /// (needs Debian's packages nats-server and openssl)
+    Fleet(FleetLabArgs),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct AnycastArgs {
+    /// Print JSON Lines (schema teredo.lab/1)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FleetLabArgs {
     /// Print JSON Lines (schema teredo.lab/1)
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,9 +6,11 @@
 
 mod anycast;
 mod diagram;
+mod fleet;
 mod journey;
 mod network;
 mod port_request;
+mod programs;
 mod report;
 mod ruleset;
 mod steps;
@@ -30,8 +32,10 @@ use crate::output::{Output, narrate};
 
 /// Builds the lab, runs the steps, and reports them on `output`.
 pub(crate) fn run(args: LabArgs, output: Output) -> Result<Exit, Failure> {
-    if let Some(LabCommand::Anycast(args)) = &args.command {
-        return anycast::run(args, output);
+    match &args.command {
+        Some(LabCommand::Anycast(args)) => return anycast::run(args, output),
+        Some(LabCommand::Fleet(args)) => return fleet::run(args, output),
+        None => {}
     }
     enter()?;
     let nats = Nats::new(args.nat, args.peer_nat, args.nat_traversal);

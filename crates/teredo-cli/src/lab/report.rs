@@ -30,6 +30,11 @@ const INDENT: usize = 7 + 2 + 4 + 2 + TITLE + 1;
 /// The narrowest and the widest line.
 const WIDTHS: std::ops::RangeInclusive<usize> = 70..=100;
 
+/// Erases the line that the cursor is on.
+const ERASE: &str = "\x1b[2K\r";
+/// A step that takes no longer tells no progress.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// Why the report ended early.
 pub(super) enum StepError {
     /// A step failed, and was reported.
@@ -159,10 +164,24 @@ impl Reporter {
         title: &str,
         step: impl FnOnce() -> anyhow::Result<(T, Findings)>,
     ) -> Result<T, StepError> {
+        self.long_step(title, |_| step())
+    }
+
+    /// Runs a step that tells how far it is.
+    pub(super) fn long_step<T>(
+        &mut self,
+        title: &str,
+        step: impl FnOnce(&mut Progress<'_>) -> anyhow::Result<(T, Findings)>,
+    ) -> Result<T, StepError> {
         self.steps += 1;
         self.begin(title)?;
         let start = Instant::now();
-        let outcome = step();
+        let outcome = step(&mut Progress {
+            title,
+            began: self.began,
+            start,
+            output: (!self.json && self.is_terminal).then_some(&mut self.output),
+        });
         let took = start.elapsed();
         match outcome {
             Ok((value, findings)) => {
@@ -185,6 +204,14 @@ impl Reporter {
         let at = self.began.elapsed().as_secs_f64();
         let line = format!("{DIM}{at:5.2} s  ...   {title}{DIM:#}\r");
         self.output.bytes(line.as_bytes())
+    }
+
+    /// On a terminal, removes what tells the progress.
+    fn clear(&mut self) -> Result<(), Failure> {
+        match self.is_terminal {
+            true => self.output.bytes(ERASE.as_bytes()),
+            false => Ok(()),
+        }
     }
 
     fn report(
@@ -212,6 +239,7 @@ impl Reporter {
                 facts,
             });
         }
+        self.clear()?;
         let (mark, style, lines) = match outcome {
             Ok(findings) => ("ok", OK, findings.lines),
             Err(error) => ("FAIL", FAIL, error.lines().map(str::to_owned).collect()),
@@ -285,6 +313,31 @@ impl Reporter {
             )
         };
         self.output.line(verdict)
+    }
+}
+
+/// A line that tells how far a step is, on a terminal.
+pub(super) struct Progress<'a> {
+    title: &'a str,
+    began: Instant,
+    start: Instant,
+    output: Option<&'a mut Output>,
+}
+
+impl Progress<'_> {
+    /// The step is as far as these words say.
+    pub(super) fn tell(&mut self, words: impl std::fmt::Display) {
+        let Some(output) = &mut self.output else {
+            return;
+        };
+        if self.start.elapsed() < QUIET {
+            return;
+        }
+        let at = self.began.elapsed().as_secs_f64();
+        let title = self.title;
+        let line = format!("{ERASE}{DIM}{at:5.2} s  ...   {title:<TITLE$} {words}{DIM:#}\r");
+        // The result of the step meets the same error.
+        let _ = output.bytes(line.as_bytes());
     }
 }
 

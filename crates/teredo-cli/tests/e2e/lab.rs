@@ -15,6 +15,7 @@ use teredo_lab::NatKind;
 use crate::world::*;
 
 mod anycast;
+mod fleet;
 
 const IN_TIME: Duration = Duration::from_secs(15);
 

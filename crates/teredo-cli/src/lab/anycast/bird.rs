@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use teredo_lab::{Namespace, Process};
 
-/// The folders of daemons, which the search path of an ordinary user lacks.
-const FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+use crate::lab::programs;
+
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A running BIRD.
@@ -22,10 +22,7 @@ pub(super) struct Bird {
 
 /// The program by its path, or none.
 pub(super) fn program() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(FOLDERS.map(PathBuf::from));
-    let mut programs = folders.map(|folder| folder.join("bird"));
-    programs.find(|program| program.is_file())
+    programs::find("bird")
 }
 
 impl Bird {
