@@ -17,7 +17,7 @@
 //! | `key.rs`, `entry.rs` | what the bucket holds: a key a host, [`Entry`] as its value |
 //! | `ledger.rs`, `clock.rs`, `grants.rs` | what a perimeter makes of it, without I/O |
 //! | `confirm.rs` | what a perimeter tells a host |
-//! | `servers.rs`, `bucket.rs` | NATS |
+//! | `servers.rs`, `bucket.rs`, `doubt.rs` | NATS, and when a connection is given up |
 //! | `publisher.rs`, `details.rs` | the host's side |
 //! | `perimeter.rs`, `patience.rs` | the firewall's side |
 //! | `account.rs` | the configuration of nats-server |
@@ -29,6 +29,7 @@ mod bucket;
 mod clock;
 mod confirm;
 mod details;
+mod doubt;
 mod entry;
 mod grants;
 mod key;

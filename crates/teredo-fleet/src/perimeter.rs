@@ -21,6 +21,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, 
 
 use crate::bucket::{Bucket, Delivered, Watch};
 use crate::confirm::{ASK, CONFIRMED, Confirmation};
+use crate::doubt::Doubt;
 use crate::ledger::{Learnt, Ledger, Terms};
 use crate::patience::Patience;
 use crate::servers::{ConnectError, Connection, Servers};
@@ -181,6 +182,8 @@ struct Run {
     watch: Option<Watch>,
     /// When to look for the bucket again.
     watch_at: Instant,
+    /// When a connection without success is given up.
+    doubt: Doubt,
     /// How long the next watch may take to begin.
     patience: Patience,
     /// The endpoints that the kernel may have to change.
@@ -224,6 +227,7 @@ impl Run {
             watch: None,
             // The news of the connection comes first.
             watch_at: now + RETRY * 2,
+            doubt: Doubt::new(now),
             patience: Patience::new(),
             pending: HashSet::new(),
             unconfirmed: HashSet::new(),
@@ -256,8 +260,30 @@ impl Run {
                 () = until(look_at) => self.look().await,
                 () = until(retry_at) => self.retry().await,
                 () = until(watch_at) => self.follow().await,
+                () = sleep_until(self.doubt.at()) => {
+                    if self.status.borrow().is_following {
+                        self.doubt.settle(Instant::now());
+                    } else {
+                        connection = self.connect_anew().await?;
+                        questions = self.client.subscribe(format!("{ASK}.*")).await.ok();
+                    }
+                }
             }
         }
+    }
+
+    /// Gives the connection up and makes another one: the library can wait for minutes for a server that is cut off.
+    async fn connect_anew(&mut self) -> Result<Connection, ConnectError> {
+        self.doubt.grow(Instant::now());
+        let name = format!("teredo firewall {}", self.config.name);
+        let connection = self
+            .config
+            .servers
+            .connect(&name, &self.config.name, PING)
+            .await?;
+        self.client = connection.client.clone();
+        self.watch = None;
+        Ok(connection)
     }
 
     /// Begins to follow the bucket.
@@ -340,9 +366,9 @@ impl Run {
             match delivered {
                 Ok(delivered) => self.learn(&delivered),
                 Err(reason) => {
-                    tracing::debug!(reason, "the watch has ended");
                     self.watch = None;
                     self.watch_at = Instant::now();
+                    self.lose(&format!("the watch has ended: {reason}"));
                     break;
                 }
             }
@@ -386,6 +412,7 @@ impl Run {
         self.apply().await;
         let hosts = self.ledger.open_hosts();
         tracing::info!(hosts, "the entries of the bucket are known");
+        self.doubt.settle(Instant::now());
         self.status.send_modify(|status| {
             status.is_following = true;
             if status.in_step {

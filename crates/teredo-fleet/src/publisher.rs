@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::bucket::{Bucket, BucketError};
 use crate::confirm::{ASK, CONFIRMED, Perimeters};
 use crate::details::{self, Details};
+use crate::doubt::Doubt;
 use crate::servers::{ConnectError, Connection, Servers};
 use crate::{Entry, HostKey};
 
@@ -173,8 +174,8 @@ struct Run {
     /// The clock of the entries: it never goes back.
     started: (Duration, Instant),
     last_time: Duration,
-    /// The last entry before the connection that there is now.
-    connected_after: Duration,
+    /// When a connection without success is given up.
+    doubt: Doubt,
     puts: FuturesUnordered<Put>,
     /// The state that the node waits for, and the time of its entry.
     unsettled: Option<Unsettled>,
@@ -220,7 +221,7 @@ impl Run {
             state: None,
             started: (wall, now),
             last_time: Duration::ZERO,
-            connected_after: Duration::ZERO,
+            doubt: Doubt::new(now),
             puts: FuturesUnordered::new(),
             unsettled: None,
             trouble: Some(String::from("there is no connection to the servers yet")),
@@ -254,8 +255,32 @@ impl Run {
                 }
                 () = sleep_until(self.renew_at) => self.put().await,
                 () = until(self.ask_at) => self.ask().await,
+                () = sleep_until(self.doubt.at()) => {
+                    if self.trouble.is_none() {
+                        self.doubt.settle(Instant::now());
+                    } else {
+                        connection = self.connect_anew().await?;
+                        confirmations = self.subscribe().await;
+                    }
+                }
             }
         }
+    }
+
+    /// Gives the connection up and makes another one: the library can wait for minutes for a server that is cut off.
+    async fn connect_anew(&mut self) -> Result<Connection, ConnectError> {
+        self.doubt.grow(Instant::now());
+        let name = format!("teredo publish {}", self.config.host);
+        let connection = self
+            .config
+            .servers
+            .connect(&name, &self.config.host, PING)
+            .await?;
+        self.client = connection.client.clone();
+        self.context = jetstream::new(self.client.clone());
+        self.puts.clear();
+        (self.bucket, self.refusal) = (None, None);
+        Ok(connection)
     }
 
     async fn subscribe(&self) -> Option<Subscriber> {
@@ -289,7 +314,6 @@ impl Run {
                 tracing::info!("connected to the servers");
                 // Another cluster may have another bucket.
                 self.bucket = None;
-                self.connected_after = self.last_time;
                 self.refusal = None;
                 self.put().await;
             }
@@ -433,6 +457,7 @@ impl Run {
             Ok(()) => {
                 self.status.send_modify(|status| status.written += 1);
                 (self.trouble, self.refusal) = (None, None);
+                self.doubt.settle(Instant::now());
                 if let Some(unsettled) = &mut self.unsettled {
                     unsettled.written |= unsettled.time.is_some_and(|first| first <= time);
                 }
@@ -441,10 +466,6 @@ impl Run {
             }
             Err(error) => {
                 self.status.send_modify(|status| status.failed += 1);
-                // A server that does not answer may have lost the others: another one may answer.
-                if time > self.connected_after {
-                    let _ = self.client.force_reconnect().await;
-                }
                 self.fail(error).await;
             }
         }

@@ -90,6 +90,19 @@ impl Cluster {
         Ok(options.connect(urls).await?)
     }
 
+    /// Creates the bucket, once the servers have agreed who leads.
+    pub(crate) async fn create_bucket(&self, lease: Duration) -> Result<()> {
+        let client = self.connect().await?;
+        let began = std::time::Instant::now();
+        loop {
+            match teredo_fleet::create_bucket(&client, lease).await {
+                Err(error) if began.elapsed() > PATIENCE * 2 => return Err(error.into()),
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
     /// The elements in the kernel's set.
     pub(crate) fn elements(&self) -> Result<usize> {
         let table = TableName::new(Family::Inet, "filter");

@@ -35,7 +35,7 @@ impl Times {
 pub(crate) async fn measure(cluster: &Cluster, count: u32) -> Result<Times> {
     let hosts = Hosts::new(cluster, HOSTS).await?;
     let (here, there) = (cluster.connect().await?, cluster.connect().await?);
-    teredo_fleet::create_bucket(&here, Duration::from_secs(15)).await?;
+    cluster.create_bucket(Duration::from_secs(15)).await?;
     hosts.write(0..HOSTS).await?;
     let mut confirmations = here.subscribe("teredo.confirmed.host-0.fw").await?;
     let mut echo = there.subscribe("bare").await?;

