@@ -56,6 +56,21 @@ impl Namespace {
         self.route(|route| route.set_route(any, 0, NextHop::Gateway(index, gateway)))
     }
 
+    /// Sends what is for a network to a neighbour.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's refusal.
+    pub fn set_route(
+        &self,
+        (to, length): (IpAddr, u8),
+        interface: &str,
+        gateway: IpAddr,
+    ) -> io::Result<()> {
+        let index = self.index_of(interface)?;
+        self.route(|route| route.set_route(to, length, NextHop::Gateway(index, gateway)))
+    }
+
     /// Makes the namespace a router, for IPv4 and IPv6.
     ///
     /// # Errors
