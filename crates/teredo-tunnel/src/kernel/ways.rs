@@ -17,13 +17,16 @@ const KEPT: usize = 64;
 /// IPv4 and UDP.
 const OUTER_HEADERS: u16 = 20 + 8;
 
+/// The way to a destination, and the longest packet of a tunnel that takes it; none: there is none.
+type Way = Option<(Outgoing, u16)>;
+
 /// The kernel's answers. Neither question waits for the lock of all interfaces, which a change at the hooks holds for 10 ms and
 /// more.
 #[derive(Debug)]
 pub(super) struct Ways {
     lookup: RouteLookup,
     /// By the lowest bits of the destination.
-    known: Vec<Option<(Ipv4Addr, Instant, Option<(Outgoing, u16)>)>>,
+    known: Vec<Option<(Ipv4Addr, Instant, Way)>>,
 }
 
 impl Ways {
