@@ -77,7 +77,9 @@ impl History {
         since: Instant,
         until: Option<Instant>,
     ) -> impl Iterator<Item = (Instant, Instant, &Open)> {
-        let end = until.unwrap_or_else(Instant::now);
+        // The last content lasts until now, and has come before.
+        let last = self.changes.last().map(|(at, _)| *at);
+        let end = until.unwrap_or_else(|| last.into_iter().fold(Instant::now(), Instant::max));
         let next = self.changes.iter().skip(1).map(|(at, _)| *at);
         let ends = next.chain([end]);
         let spans = self.changes.iter().zip(ends);
