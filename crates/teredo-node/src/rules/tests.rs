@@ -24,7 +24,9 @@ impl Host {
         let load = || {
             let tun = Tun::open(None).unwrap();
             let path = KernelPath::prepare(16, &tun);
-            (tun, path.expect("a kernel with the features of the path"))
+            let path = path.expect("a kernel with the features of the path");
+            path.attach();
+            (tun, path)
         };
         let (tun, path) = namespace.run(load).unwrap();
         path.clear(Obstacle::Port);
