@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aya::Ebpf;
 use aya::programs::links::LinkOrder;
@@ -70,19 +70,6 @@ impl Hooks {
     /// [`PathError::Attach`].
     pub fn watch(&self, service: impl AsFd) -> Result<(), PathError> {
         self.attached().watch(service)
-    }
-
-    /// The same, unless a hook is being changed: then it returns `None` at once.
-    ///
-    /// # Errors
-    ///
-    /// [`PathError::Attach`].
-    pub fn try_watch(&self, service: impl AsFd) -> Option<Result<(), PathError>> {
-        match self.0.try_lock() {
-            Ok(mut attached) => Some(attached.watch(service)),
-            Err(TryLockError::Poisoned(attached)) => Some(attached.into_inner().watch(service)),
-            Err(TryLockError::WouldBlock) => None,
-        }
     }
 
     /// Attaches to both directions of a TUN interface, behind the programs that are there; returns its index.

@@ -279,14 +279,14 @@ impl KernelPath {
 
     /// Watches the datagrams that arrive at a socket of a service port, without which no peer of it is proven.
     fn watch(&self, socket: impl AsFd) {
-        let refused = match self.0.hooks.try_watch(&socket) {
-            Some(watched) => watched.err().map(|error| error.to_string()),
-            // Until then no datagram proves anything.
-            None => match socket.as_fd().try_clone_to_owned() {
-                Ok(socket) => return self.work([Job::Watch(socket)]),
-                Err(error) => Some(error.to_string()),
-            },
-        };
+        // It waits for a change of the hooks, as at a start: a copy of the socket for another thread would keep the port in use
+        // after its end.
+        let refused = self
+            .0
+            .hooks
+            .watch(socket)
+            .err()
+            .map(|error| error.to_string());
         if let Some(words) = refused {
             self.state().hinder(Obstacle::Refused, words);
         }

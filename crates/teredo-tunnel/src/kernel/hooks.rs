@@ -10,7 +10,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 use std::thread;
@@ -27,8 +26,6 @@ pub(super) enum Job {
     /// Attach to this interface to the IPv4 Internet.
     Underlay(u32),
     Detach(u32),
-    /// Watch this socket.
-    Watch(OwnedFd),
     /// Let go of what the probe has left.
     Release(Box<dyn Send>),
 }
@@ -46,7 +43,6 @@ impl fmt::Debug for Job {
             Self::Overlay(index) => write!(f, "Overlay({index})"),
             Self::Underlay(index) => write!(f, "Underlay({index})"),
             Self::Detach(index) => write!(f, "Detach({index})"),
-            Self::Watch(_) => f.write_str("Watch"),
             Self::Release(_) => f.write_str("Release"),
         }
     }
@@ -120,11 +116,6 @@ impl KernelPath {
             Some(Job::Overlay(index)) => self.attach_overlay(index),
             Some(Job::Underlay(index)) => self.attach_underlay(index),
             Some(Job::Detach(index)) => self.0.hooks.detach(index),
-            Some(Job::Watch(socket)) => {
-                if let Err(error) = self.0.hooks.watch(socket) {
-                    self.state().hinder(Obstacle::Refused, error.to_string());
-                }
-            }
             Some(Job::Release(left)) => drop(left),
         }
         true
