@@ -77,7 +77,7 @@ pub(crate) fn start(choices: &Choices) -> Result<(), Failure> {
     let filter = match env::var("RUST_LOG") {
         Ok(chosen) if !chosen.trim().is_empty() => targets(chosen.parse())?,
         Err(error @ env::VarError::NotUnicode(_)) => targets(Err(error))?,
-        // Each of its connections is told by the part that uses it.
+        // The part that uses a connection logs its news.
         _ => Targets::new()
             .with_default(level)
             .with_target("async_nats", level.min(QUIET)),

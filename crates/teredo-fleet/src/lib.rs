@@ -38,6 +38,7 @@ mod patience;
 mod perimeter;
 mod publisher;
 mod servers;
+mod wait;
 
 pub use account::{FleetRole, SeedError, User, account};
 pub use bucket::{BUCKET, BucketError, MAX_BYTES, create_bucket};

@@ -12,8 +12,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, Event, Message, Subscriber};
-use futures_util::{FutureExt as _, StreamExt as _};
+use async_nats::{Client, Event, Message};
+use futures_util::FutureExt as _;
 use teredo_firewall::{EndpointSet, EndpointSetError, SetPath};
 use teredo_nft::{Change, Monitor, NftError};
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ use crate::doubt::Doubt;
 use crate::ledger::{Learnt, Ledger, Terms};
 use crate::patience::Patience;
 use crate::servers::{ConnectError, Connection, Servers};
+use crate::wait::{message, until};
 use crate::{DEFAULT_LEASE, Grants, HostKey};
 
 /// How often the server shows that it lives: a link that is cut is noticed well within a lease.
@@ -254,7 +255,7 @@ impl Run {
                 () = &mut shutdown => return Ok(()),
                 delivered = next_entry(&mut self.watch) => self.take(delivered).await,
                 Some(event) = connection.events.recv() => self.hear(&event),
-                message = next_message(&mut questions) => self.answer(&message).await,
+                message = message(&mut questions) => self.answer(&message).await,
                 change = self.monitor.changed() => self.note(&change?),
                 _ = self.beat.tick() => self.renew().await,
                 () = until(look_at) => self.look().await,
@@ -549,22 +550,6 @@ impl Run {
 async fn next_entry(watch: &mut Option<Watch>) -> Result<Delivered, String> {
     match watch {
         Some(watch) => watch.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next_message(subscriber: &mut Option<Subscriber>) -> Message {
-    if let Some(subscriber) = subscriber
-        && let Some(message) = subscriber.next().await
-    {
-        return message;
-    }
-    std::future::pending().await
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
     }
 }

@@ -28,6 +28,7 @@ use crate::confirm::{ASK, CONFIRMED, Perimeters};
 use crate::details::{self, Details};
 use crate::doubt::Doubt;
 use crate::servers::{ConnectError, Connection, Servers};
+use crate::wait::{message, until};
 use crate::{Entry, HostKey};
 
 /// The lease of a bucket that a publisher creates.
@@ -248,7 +249,7 @@ impl Run {
                 },
                 Some(event) = connection.events.recv() => self.hear(event).await,
                 Some((time, outcome)) = self.puts.next() => self.acknowledged(time, outcome).await,
-                message = next(&mut confirmations) => {
+                message = message(&mut confirmations) => {
                     let name = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
                     self.perimeters.take(&name, &message.payload);
                     self.settle().await;
@@ -362,6 +363,12 @@ impl Run {
         self.renew_at = Instant::now() + self.interval();
         let entry = self.entry(state);
         let time = entry.time;
+        if state.has_port() && entry.local.is_none() {
+            // Nobody can open a port without an address, so nothing is confirmed.
+            self.fail(String::from("the IPv4 address of this host is not known"))
+                .await;
+            return;
+        }
         if let Some(unsettled) = &mut self.unsettled {
             unsettled.time.get_or_insert(time);
         }
@@ -484,7 +491,7 @@ impl Run {
         self.report(true).await;
     }
 
-    /// Settles the state once the bucket has it and each perimeter has confirmed it (N-16).
+    /// Settles the state if the bucket has it and each perimeter has confirmed it (N-16).
     async fn settle(&mut self) {
         let Some(Unsettled {
             sequence,
@@ -597,21 +604,5 @@ fn own_address() -> Option<Ipv4Addr> {
     match socket.local_addr().ok()?.ip() {
         std::net::IpAddr::V4(address) => Some(address),
         std::net::IpAddr::V6(_) => None,
-    }
-}
-
-async fn next(subscriber: &mut Option<Subscriber>) -> async_nats::Message {
-    if let Some(subscriber) = subscriber
-        && let Some(message) = subscriber.next().await
-    {
-        return message;
-    }
-    std::future::pending().await
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }
