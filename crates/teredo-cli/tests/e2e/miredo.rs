@@ -13,7 +13,7 @@ mod our_relay;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use teredo::wire::{Datagram, PORT};
@@ -36,22 +36,16 @@ const LEFT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 const RIGHT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 
 /// R4380-4-01, R4380-4-02, R4380-4-05, R4380-4-06, R4380-5.2.1-08, R4380-5.2.1-10, R4380-5.2.1-11, R4380-2.9-01,
-/// R5991-3.1-02, R5991-3.2-01: a client is qualified one round trip and at most 50 ms after its first solicitation,
-/// its address is the mapping bit by bit, and its port is the one that the kernel has bound.
+/// R5991-3.1-02, R5991-3.2-01: a client is qualified by the first round trip, its address is the mapping bit by bit, and
+/// its port is the one that the kernel has bound.
 #[test]
 fn our_client_qualifies_with_miredo_server_in_one_round_trip() {
-    let nats = [NatKind::PortRestricted, NatKind::Restricted, NatKind::Cone];
-    let mut overheads = nats.map(qualify_with_miredo_server);
-    overheads.sort_unstable();
-    // The scheduler of a busy machine may delay one of them.
-    assert!(
-        overheads[1] <= Duration::from_millis(50),
-        "beyond one round trip: {overheads:?}"
-    );
+    for nat in [NatKind::PortRestricted, NatKind::Restricted, NatKind::Cone] {
+        qualify_with_miredo_server(nat);
+    }
 }
 
-/// Returns how long after one round trip the client was qualified.
-fn qualify_with_miredo_server(nat: NatKind) -> Duration {
+fn qualify_with_miredo_server(nat: NatKind) {
     let world = World::new(nat, NatKind::None);
     let alice_host = world.left.host("alice").unwrap();
     // From here on the NAT's ports are not those of its hosts.
@@ -67,7 +61,6 @@ fn qualify_with_miredo_server(nat: NatKind) -> Duration {
     server.signal(Signal::CONT);
     let address = appears(&alice_host);
     let status = alice.qualified();
-    let known = SystemTime::now();
 
     let mapped = solicitations[0].udp().unwrap().from;
     for (solicitation, server) in solicitations.iter().zip([SERVER, SECONDARY]) {
@@ -106,14 +99,17 @@ fn qualify_with_miredo_server(nat: NatKind) -> Duration {
     let ports: Vec<_> = ports.map(SocketAddrV4::port).collect();
     assert_eq!((port, ports), (status.port, vec![port]));
 
-    let [asked, answered] =
-        [SOLICITATION, ADVERTISEMENT].map(|kind| messages(&inside, kind, 2)[0].time);
+    let answered = messages(&inside, ADVERTISEMENT, 1)[0].time;
+    let asked = messages(&inside, SOLICITATION, 2);
+    assert!(
+        asked
+            .iter()
+            .all(|solicitation| solicitation.time < answered),
+        "nothing is asked after the first answer"
+    );
     only_one_port(&inside, port);
     assert_well_formed(&inside, &world.path("."), &[port]);
     tshark_agrees(&world, &inside, mapped, port);
-
-    let [took, round_trip] = [known, answered].map(|end| end.duration_since(asked).unwrap());
-    took - round_trip
 }
 
 /// Checks that tshark reads the same in the solicitations and the advertisements.

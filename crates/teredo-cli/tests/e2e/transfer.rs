@@ -178,5 +178,8 @@ fn offload_is_auto_or_off() {
     );
     assert_eq!(refused.status.code(), Some(2));
     let message = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(message.contains("'auto' or 'off'"), "{message}");
+    assert!(
+        message.contains("[possible values: auto, off]"),
+        "{message}"
+    );
 }
