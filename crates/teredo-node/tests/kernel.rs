@@ -178,12 +178,15 @@ fn echo(from: &Host, to: Ipv6Addr, count: u16) {
     assert_eq!(answers.order.len(), usize::from(count), "{answers:?}");
 }
 
-/// Makes all packets of a node pass in the kernel, both ways. User space at the other end may send several as one, which do not.
+/// Makes all packets of a node pass in the kernel, both ways. They go one by one: user space at the other end may send several
+/// as one, which do not.
 #[track_caller]
 fn warm_up<N>(near: &Node<N>, host: &Host, far: Ipv6Addr) {
     until(SOON, "packets in the kernel", || {
         let before = near.kernel().packets();
-        echo(host, far, 3);
+        for _ in 0..3 {
+            echo(host, far, 1);
+        }
         (near.kernel().packets() >= before + 6).then_some(())
     })
     .unwrap_or_else(|error| panic!("{error}: {:?}", near.kernel()));
