@@ -32,8 +32,6 @@ pub(crate) enum Link {
 }
 
 impl Link {
-    pub(crate) const ALL: [Self; 2] = [Self::Shared, Self::Static];
-
     fn name(self) -> &'static str {
         match self {
             Self::Shared => "shared",
@@ -99,22 +97,28 @@ impl Compiler {
         language: "c++",
         standard: "c++17",
     };
-    pub(crate) const ALL: [Self; 4] = [
-        Self::GCC,
-        Self::GPP,
-        Self {
-            program: "clang",
-            package: "clang",
-            language: "c",
-            standard: "c11",
-        },
-        Self {
-            program: "clang++",
-            package: "clang",
-            language: "c++",
-            standard: "c++17",
-        },
-    ];
+    const CLANG: Self = Self {
+        program: "clang",
+        package: "clang",
+        language: "c",
+        standard: "c11",
+    };
+    const CLANGPP: Self = Self {
+        program: "clang++",
+        package: "clang",
+        language: "c++",
+        standard: "c++17",
+    };
+    pub(crate) const ALL: [Self; 4] = [Self::GCC, Self::GPP, Self::CLANG, Self::CLANGPP];
+
+    /// How its programs are linked: each way with objects of both languages and of both compilers. The linker is the same for
+    /// all, and the static libraries cost it most of the time of these tests.
+    pub(crate) fn links(self) -> &'static [Link] {
+        match self.program {
+            "gcc" | "clang++" => &[Link::Shared, Link::Static],
+            _ => &[Link::Shared],
+        }
+    }
 
     /// The compiler with the options that are the same everywhere; files follow, which are in its language.
     pub(crate) fn command(self) -> Command {
