@@ -1,7 +1,9 @@
-//! The published crates: each package compiles, and the oldest Rust compiles the crates.
+//! The published crates: each package has all files of its crate, and the oldest Rust compiles the crates.
+
+mod sources;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,14 +12,15 @@ use cargo_metadata::{Metadata, MetadataCommand, Package};
 
 use crate::command::{capture, cargo, cargo_of, run, say};
 use crate::tree;
+use sources::Sources;
 
-/// Packs every crate, and checks all of them as one workspace made of the packages alone, so that a file or a dependency
-/// that a package lacks is an error.
+/// Packs every crate. A file that the compiler has read for a crate, and that its package lacks, is an error, as are fields
+/// that crates.io shows.
 ///
-/// `cargo package` would compile each package by itself, and its dependencies with it, which takes minutes. A check uses the
-/// dependencies that clippy has checked. Changes that are not committed are packed as well, because tests come before the
-/// commit. [`metadata`] has fetched all dependencies.
-pub(crate) fn package() -> Result<()> {
+/// `compile` compiles the packages, too, as one workspace made of them alone. Their dependencies have other features there
+/// than in our own, so that most are compiled anew: it takes minutes. Changes that are not committed are packed as well,
+/// because tests come before the commit. [`metadata`] has fetched all dependencies.
+pub(crate) fn package(compile: bool) -> Result<()> {
     let metadata = metadata()?;
     let crates = published(&metadata);
     for package in &crates {
@@ -39,6 +42,14 @@ pub(crate) fn package() -> Result<()> {
     ]);
     run(command.args(selection(&crates)))?;
     let workspace = unpack(&crates)?;
+    let files = check_files(&crates, &workspace)?;
+    say(format_args!(
+        "    {} packages have all {files} files of their crates",
+        crates.len()
+    ))?;
+    if !compile {
+        return say("    they are not compiled by themselves (--long)");
+    }
     let mut check = cargo(&["check", "--quiet", "--offline", "--workspace"]);
     check
         .arg("--manifest-path")
@@ -46,6 +57,33 @@ pub(crate) fn package() -> Result<()> {
         .arg("--target-dir")
         .arg(tree::target_dir());
     run(&mut check)
+}
+
+/// Finds each file that a crate is compiled from in its package. Returns how many there are.
+fn check_files(crates: &[&Package], workspace: &Path) -> Result<usize> {
+    let sources = Sources::read()?;
+    let mut count = 0;
+    for package in crates {
+        let folder = package.manifest_path.parent();
+        let folder = folder.context("a manifest without a folder")?;
+        let folder = folder.strip_prefix(tree::root()).unwrap_or(folder);
+        let packed = workspace.join(format!("{}-{}", package.name, package.version));
+        let files = sources.of(package)?;
+        ensure!(!files.is_empty(), "{} has no sources", package.name);
+        for file in &files {
+            let is_packed = file
+                .strip_prefix(folder)
+                .is_ok_and(|inside| packed.join(inside).is_file());
+            ensure!(
+                is_packed,
+                "{} is compiled from {}, which is not in its package",
+                package.name,
+                file.display()
+            );
+        }
+        count += files.len();
+    }
+    Ok(count)
 }
 
 /// Makes a workspace of the packages, in which each finds the others, with the versions of our own lock file.

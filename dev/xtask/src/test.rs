@@ -22,7 +22,7 @@ pub(crate) struct Options {
     #[arg(long)]
     unprivileged: bool,
     /// Run the whole matrix of implementations and NATs, 10,000,000 changes of the port, 4096 cases of each property, and
-    /// five minutes of random faults. Takes half an hour more.
+    /// five minutes of random faults; compile each package of the crates by itself. Takes half an hour more.
     #[arg(long, conflicts_with_all = ["quick", "unprivileged"])]
     long: bool,
     /// Run only the steps with one of these words in their titles, such as `clippy,packages`.
@@ -108,7 +108,8 @@ const fn part(title: &'static str, needs: Needs, work: fn(&Options) -> Result<()
     Step { title, needs, work }
 }
 
-/// The steps in their order. The tests come last, because they take longest.
+/// The steps in their order. The tests come late, because they take longest; the site waits for mdbook, which is built beside
+/// them.
 const STEPS: &[Step] = &[
     part("environment", Needs::Nothing, |_| environment::check()),
     part(
@@ -142,16 +143,12 @@ const STEPS: &[Step] = &[
         rules::check()
     }),
     part("the oldest Rust", Needs::Nothing, |_| publish::oldest()),
-    part("packages of the crates", Needs::Time, |_| {
-        publish::package()
+    part("packages of the crates", Needs::Time, |options| {
+        publish::package(options.long)
     }),
     part("units of systemd", Needs::Nothing, |_| units::check()),
-    part(
-        "site",
-        Needs::Time,
-        |_| site::run(&site::Options::default()),
-    ),
     part("the hub under a model checker", Needs::Nothing, model),
+    part("mdbook for the site", Needs::Time, mdbook),
     part("tests", Needs::Nothing, tests),
     part(
         "packages installed under a booted systemd",
@@ -164,7 +161,6 @@ const STEPS: &[Step] = &[
         |_| installed::rpm::check(),
     ),
     part("tests of the program", Needs::Root, program),
-    part("what ran beside these steps", Needs::Root, |_| finish()),
     part(
         "end-to-end tests without the path in the kernel",
         Needs::Root,
@@ -176,6 +172,12 @@ const STEPS: &[Step] = &[
         without_offloads,
     ),
     part("endurance", Needs::Root, endurance),
+    part("what ran beside these steps", Needs::Root, |_| finish()),
+    part(
+        "site",
+        Needs::Time,
+        |_| site::run(&site::Options::default()),
+    ),
 ];
 
 /// Runs the steps, and stops at the first failure.
@@ -244,6 +246,15 @@ fn model(options: &Options) -> Result<()> {
         return execute(&mut model);
     }
     begin("the hub under a model checker", vec![model])
+}
+
+/// Installs it beside the steps before the site, where it is missing.
+fn mdbook(options: &Options) -> Result<()> {
+    match tools::mdbook_if_missing()? {
+        Some(mut install) if options.unprivileged => execute(&mut install),
+        Some(install) => begin("mdbook for the site", vec![install]),
+        None => Ok(()),
+    }
 }
 
 /// Without root, `cargo test` as everyone can run it, and the unit tests of the other crates.

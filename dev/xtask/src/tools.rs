@@ -362,29 +362,49 @@ const MDBOOK: &str = "0.5.4";
 
 /// mdbook: the caller's, if its version fits, or one that is installed for this repository only. Debian 12 has no package.
 pub(crate) fn mdbook() -> Result<PathBuf> {
-    let folder = tree::target_dir().join(format!("mdbook-{MDBOOK}"));
-    let own = folder.join("bin/mdbook");
+    if let Some(found) = find_mdbook()? {
+        return Ok(found);
+    }
+    step(&format!("mdbook {MDBOOK}, once: some minutes"), || {
+        run(&mut install_mdbook())
+    })
+    .with_context(|| {
+        format!(
+            "the site needs mdbook {MDBOOK}: cargo install --locked mdbook@{MDBOOK} puts it on the PATH"
+        )
+    })?;
+    Ok(own_mdbook().join("bin/mdbook"))
+}
+
+/// How it is installed for this repository, if it is not there.
+pub(crate) fn mdbook_if_missing() -> Result<Option<Command>> {
+    Ok(find_mdbook()?.is_none().then(install_mdbook))
+}
+
+/// The folder of this repository's own.
+fn own_mdbook() -> PathBuf {
+    tree::target_dir().join(format!("mdbook-{MDBOOK}"))
+}
+
+fn find_mdbook() -> Result<Option<PathBuf>> {
     let callers = find(&search_path(), "mdbook");
-    let candidates = callers.into_iter().chain([own.clone()]);
+    let candidates = callers.into_iter().chain([own_mdbook().join("bin/mdbook")]);
     for candidate in candidates.filter(|candidate| candidate.is_file()) {
         if does_fit(&capture(Command::new(&candidate).arg("--version"))?, MDBOOK) {
-            return Ok(candidate);
+            return Ok(Some(candidate));
         }
     }
+    Ok(None)
+}
+
+fn install_mdbook() -> Command {
     let package = format!("mdbook@={MDBOOK}");
     // Its own speed does not matter, but the time to compile it does. It need not serve pages or watch files here.
     let mut install = cargo(&["install", "--quiet", "--locked", "--debug", &package]);
     install.args(["--no-default-features", "--features", "search"]);
     install.env("CARGO_PROFILE_DEV_DEBUG", "false");
-    step(&format!("mdbook {MDBOOK}, once: some minutes"), || {
-        run(install.arg("--root").arg(&folder))
-    })
-    .with_context(|| {
-        format!(
-            "the site needs mdbook {MDBOOK}: cargo install --locked {package} puts it on the PATH"
-        )
-    })?;
-    Ok(own)
+    install.arg("--root").arg(own_mdbook());
+    install
 }
 
 /// Whether what a program says of its version is the wanted one, or another patch release.

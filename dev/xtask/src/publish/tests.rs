@@ -75,3 +75,14 @@ fn a_dependency_may_not_need_a_newer_rust() {
     assert_eq!(newer(88), ["dependency 0.1.0"]);
     assert_eq!(newer(89), [""; 0]);
 }
+
+/// The compiler names a file by its path from the root, or from `/` if the crate is read from there.
+#[test]
+fn the_sources_of_a_crate_are_in_its_dep_info() {
+    let text = "/target/debug/deps/a-1.d: crates/a/src/lib.rs\n\ncrates/a/src/lib.rs:\n\
+        crates/a/src/../../b/some\\ text:\nCargo.toml:\n/root/clippy.toml:\n/root/c/d.rs:\n/elsewhere/e.rs:\n/root/target/debug/build/f.rs:\n\
+        # env-dep:CARGO_PKG_VERSION=0.1.0\n";
+    let found = sources::in_repository(text, Path::new("/root"));
+    let meant = ["crates/a/src/lib.rs", "crates/b/some text", "c/d.rs"];
+    assert_eq!(found, meant.into_iter().map(PathBuf::from).collect());
+}
