@@ -15,15 +15,17 @@ use rustix::fs::Mode;
 
 use crate::command::capture;
 
-/// The caller's variables that the test run needs: where programs and toolchains are, how to reach the network, and how
-/// to print. Cargo itself sets `CARGO` and `CARGO_MANIFEST_DIR`.
+/// The caller's variables that the test run needs: where programs and toolchains are, how to reach the network, how to
+/// print, and what is built beside the code itself. Cargo itself sets `CARGO` and `CARGO_MANIFEST_DIR`.
 const KEPT: &[&str] = &[
     "ALL_PROXY",
     "CARGO",
     "CARGO_BUILD_JOBS",
     "CARGO_HOME",
+    "CARGO_INCREMENTAL",
     "CARGO_MANIFEST_DIR",
     "CARGO_NET_OFFLINE",
+    "CARGO_PROFILE_DEV_DEBUG",
     "CARGO_TERM_COLOR",
     "HOME",
     "HTTPS_PROXY",
