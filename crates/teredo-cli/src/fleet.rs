@@ -15,6 +15,7 @@ pub(crate) mod report;
 use teredo_fleet::{ConnectError, HostKey, Servers};
 
 use crate::args::ServersArgs;
+use crate::daemon::{self, ControlSignal, Session, reload};
 use crate::failure::{Exit, Failure};
 
 /// The servers that the options name.
@@ -45,6 +46,20 @@ fn warn_if_plain(servers: &Servers) {
         tracing::warn!(
             "the connection to the servers need not be encrypted: name them tls://HOST, and their authority with --ca"
         );
+    }
+}
+
+/// Answers signals and feeds the watchdog until the process is to end.
+async fn ended(session: &mut Session, tell_state: impl Fn()) {
+    loop {
+        tokio::select! {
+            () = session.end.received() => return daemon::tell_stopping(),
+            () = session.watchdog.due() => session.watchdog.feed(true),
+            signal = session.signals.received() => match signal {
+                ControlSignal::Print => tell_state(),
+                ControlSignal::Reload => reload::tell_unchanged(),
+            },
+        }
     }
 }
 

@@ -94,6 +94,9 @@ pub enum PublisherError {
     /// The system refuses a thread.
     #[error("cannot follow the local service: {0}")]
     Thread(std::io::Error),
+    /// The thread that follows the addresses has ended, and with it what they are.
+    #[error("the addresses of the local service are no longer followed")]
+    Details,
 }
 
 /// The state of a publisher.
@@ -244,9 +247,10 @@ impl Run {
             tokio::select! {
                 () = &mut shutdown => return Ok(()),
                 state = self.gate.next() => self.learn(state?).await,
-                changed = self.details.changed() => if changed.is_ok() {
+                changed = self.details.changed() => {
+                    changed.map_err(|_| PublisherError::Details)?;
                     self.put().await;
-                },
+                }
                 Some(event) = connection.events.recv() => self.hear(event).await,
                 Some((time, outcome)) = self.puts.next() => self.acknowledged(time, outcome).await,
                 message = message(&mut confirmations) => {

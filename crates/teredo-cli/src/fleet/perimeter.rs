@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::report;
 use crate::args::FirewallArgs;
 use crate::daemon::sandbox::Needs;
-use crate::daemon::{self, ControlSignal, Session, privilege, reload, sandbox};
+use crate::daemon::{self, Session, privilege, sandbox};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 
@@ -55,18 +55,7 @@ async fn follow(config: PerimeterConfig, listener: report::Listener) -> Result<E
     daemon::tell_ready();
     let status = perimeter.status();
     let answering = listener.answer(config, status.clone());
-    let ended = async {
-        loop {
-            tokio::select! {
-                () = session.end.received() => return daemon::tell_stopping(),
-                () = session.watchdog.due() => session.watchdog.feed(true),
-                signal = session.signals.received() => match signal {
-                    ControlSignal::Print => tell_state(&status),
-                    ControlSignal::Reload => reload::tell_unchanged(),
-                },
-            }
-        }
-    };
+    let ended = super::ended(&mut session, || tell_state(&status));
     tokio::select! {
         outcome = perimeter.run(ended) => outcome.map(|()| Exit::Done).map_err(failure),
         never = answering => match never {},

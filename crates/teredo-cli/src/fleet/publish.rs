@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::args::{PublishArgs, PublishCommand};
 use crate::daemon::sandbox::Needs;
-use crate::daemon::{self, ControlSignal, Session, privilege, reload, sandbox};
+use crate::daemon::{self, Session, privilege, sandbox};
 use crate::failure::{Exit, Failure};
 use crate::output::narrate;
 
@@ -49,18 +49,7 @@ async fn publish(config: PublisherConfig) -> Result<Exit, Failure> {
     let publisher = Publisher::new(config);
     let status = publisher.status();
     daemon::tell_ready();
-    let ended = async {
-        loop {
-            tokio::select! {
-                () = session.end.received() => return daemon::tell_stopping(),
-                () = session.watchdog.due() => session.watchdog.feed(true),
-                signal = session.signals.received() => match signal {
-                    ControlSignal::Print => tell_state(&status),
-                    ControlSignal::Reload => reload::tell_unchanged(),
-                },
-            }
-        }
-    };
+    let ended = super::ended(&mut session, || tell_state(&status));
     publisher
         .run(ended)
         .await
