@@ -461,6 +461,12 @@ pub(crate) struct AnycastArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct FleetLabArgs {
+    /// Kill and cut so many parts at random, up to four at a time, instead of the story; 1000 take 25 minutes
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) kills: Option<u32>,
+    /// Repeat the kills of a run that printed this seed
+    #[arg(long, value_name = "NUMBER", requires = "kills")]
+    pub(crate) seed: Option<u64>,
     /// Print JSON Lines (schema teredo.lab/1)
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,10 +6,13 @@
 //!  network.rs   machines and cables                members.rs   the processes of hosts and perimeters
 //!  ruleset.rs   default drop, and the cut          record.rs    what both sets held at each moment
 //!  steps.rs     the story: up, rebind, end         faults.rs    the story: what is killed, and cut
+//!  kills.rs     faults at random                   judge.rs     what they may do to a port
 //! ```
 
 mod cluster;
 mod faults;
+mod judge;
+mod kills;
 mod members;
 mod network;
 mod plan;
@@ -60,7 +63,11 @@ pub(super) fn run(args: &FleetLabArgs, output: Output) -> Result<Exit, Failure> 
     let title = "A fleet of Teredo hosts: their ports go by a cluster of NATS to the perimeter";
     reporter.introduce(title, &DRAWING)?;
     let mut place = None;
-    let exit = match steps::run(&mut reporter, &mut place) {
+    let kills = args.kills.map(|number| steps::Kills {
+        number,
+        seed: args.seed.unwrap_or_else(random_seed),
+    });
+    let exit = match steps::run(&mut reporter, kills, &mut place) {
         Ok(()) => Exit::Done,
         Err(StepError::Output(failure)) => return Err(failure),
         Err(StepError::Failed) => Exit::Failed,
@@ -68,4 +75,10 @@ pub(super) fn run(args: &FleetLabArgs, output: Output) -> Result<Exit, Failure> 
     drop(place);
     reporter.close(None)?;
     Ok(exit)
+}
+
+/// A seed that a person can type again.
+fn random_seed() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0) % 1_000_000
 }

@@ -123,6 +123,16 @@ impl Network {
         Ok(())
     }
 
+    /// The end of a host's cable at its perimeter.
+    pub(super) fn host_cable(&self, host: usize) -> (&Namespace, String) {
+        (self.perimeter(Side::of(host)), to(&host_name(host)))
+    }
+
+    /// The end of the cable between the servers' network and a server or a perimeter.
+    pub(super) fn backbone_cable(&self, name: &str) -> (&Namespace, String) {
+        (&self.backbone, to(name))
+    }
+
     /// Takes the cut back.
     pub(super) fn heal(&self) -> anyhow::Result<()> {
         for router in self.perimeters.iter().chain([&self.backbone]) {

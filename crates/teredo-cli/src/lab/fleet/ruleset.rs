@@ -142,3 +142,44 @@ pub(super) fn heal(router: &Namespace) -> anyhow::Result<()> {
         .run(|| Netlink::open()?.execute(&batch))?
         .context("cannot heal the network")
 }
+
+/// The table that cuts one cable.
+fn cable_table(interface: &str) -> TableName {
+    TableName::new(Family::Inet, format!("cut-{interface}"))
+}
+
+/// Lets nothing in from an interface, and nothing out by it, and says nothing about it.
+pub(super) fn sever(router: &Namespace, interface: &str) -> anyhow::Result<()> {
+    let table = cable_table(interface);
+    let mut batch = Batch::new();
+    batch.add_table(&table, TableFlags::default());
+    let ways = [
+        (
+            "prerouting",
+            Hook::Prerouting,
+            Rule::new().iifname(interface),
+        ),
+        (
+            "postrouting",
+            Hook::Postrouting,
+            Rule::new().oifname(interface),
+        ),
+    ];
+    for (name, hook, rule) in ways {
+        batch
+            .add_chain(&table, &Chain::base(name, ChainKind::Filter, hook, FIRST))
+            .add_rule(&table, name, rule.drop());
+    }
+    router
+        .run(|| Netlink::open()?.execute(&batch))?
+        .with_context(|| format!("cannot cut {interface}"))
+}
+
+/// Takes that back.
+pub(super) fn mend(router: &Namespace, interface: &str) -> anyhow::Result<()> {
+    let mut batch = Batch::new();
+    batch.delete_table(&cable_table(interface));
+    router
+        .run(|| Netlink::open()?.execute(&batch))?
+        .with_context(|| format!("cannot mend {interface}"))
+}

@@ -11,6 +11,7 @@ use teredo_notify::types::Phase;
 
 use super::cluster::Cluster;
 use super::faults;
+use super::kills;
 use super::members::{self, Members};
 use super::network::Network;
 use super::plan::{HOSTS, SERVERS, SIDES, Side, host_name};
@@ -27,6 +28,13 @@ pub(super) const SHORT_LEASE: Duration = Duration::from_secs(4);
 /// The hosts that rebind at first: on both sides.
 const REBINDS: [usize; 6] = [0, 10, 1, 11, 2, 12];
 
+/// Faults at random.
+#[derive(Clone, Copy)]
+pub(super) struct Kills {
+    pub(super) number: u32,
+    pub(super) seed: u64,
+}
+
 /// All of the lab, in the order in which it is dropped.
 pub(super) struct Fleet {
     pub(super) record: Record,
@@ -36,8 +44,13 @@ pub(super) struct Fleet {
     _folder: tempfile::TempDir,
 }
 
-/// Runs all steps. The fleet stays in `place`, after a step that fails, too.
-pub(super) fn run(reporter: &mut Reporter, place: &mut Option<Fleet>) -> Result<(), StepError> {
+/// Runs all steps; with `kills`, so many faults at random instead of the story. The fleet stays in `place`, after a step that
+/// fails, too.
+pub(super) fn run(
+    reporter: &mut Reporter,
+    kills: Option<Kills>,
+    place: &mut Option<Fleet>,
+) -> Result<(), StepError> {
     let network = reporter.step("a network", || {
         let network = Network::build()?;
         let line = format!("{HOSTS} hosts, two perimeters, and three servers of NATS");
@@ -48,7 +61,16 @@ pub(super) fn run(reporter: &mut Reporter, place: &mut Option<Fleet>) -> Result<
     reporter.long_step("a bucket", |progress| bucket(fleet, progress))?;
     reporter.long_step("20 hosts", |progress| hosts(fleet, progress))?;
     reporter.long_step("rebinds", |progress| rebinds(fleet, progress))?;
+    match kills {
+        Some(Kills { number, seed }) => reporter.long_step("kills at random", |progress| {
+            kills::kills(fleet, number, seed, progress)
+        })?,
+        None => story(reporter, fleet)?,
+    }
+    reporter.step("the end", || end(fleet))
+}
 
+fn story(reporter: &mut Reporter, fleet: &mut Fleet) -> Result<(), StepError> {
     reporter.long_step("the leader is killed", |progress| {
         faults::leader_killed(fleet, progress)
     })?;
@@ -75,8 +97,7 @@ pub(super) fn run(reporter: &mut Reporter, place: &mut Option<Fleet>) -> Result<
     })?;
     reporter.long_step("it is healed", |progress| {
         faults::healed(fleet, minority, progress)
-    })?;
-    reporter.step("the end", || end(fleet))
+    })
 }
 
 fn cluster(network: Network, progress: &mut Progress<'_>) -> anyhow::Result<(Fleet, Findings)> {

@@ -77,6 +77,37 @@ fn perimeters_follow_their_hosts() {
     assert_eq!(facts(15)["ended"], 46);
 }
 
+/// N-16 across the network, whatever fails and in which order: hosts, perimeters, servers and cables, several at a time. The
+/// seed of a run that failed repeats its kills.
+#[test]
+fn no_kill_leaves_a_port_open_or_closes_a_live_one() {
+    let kills = if std::env::var_os("TEREDO_LONG").is_some() {
+        200
+    } else {
+        8
+    };
+    let stage = Stage::new();
+    let in_time = IN_TIME + Duration::from_secs(3) * kills;
+    let words = ["lab", "fleet", "--json", "--kills", &kills.to_string()];
+    let (steps, verdict) = stage.told_within(in_time, &stage.as_nobody("666"), &words);
+    assert_eq!(verdict["ok"], true);
+    let facts = steps
+        .iter()
+        .find(|step| step["title"] == "kills at random")
+        .map(|step| &step["facts"])
+        .unwrap();
+    assert_eq!(facts["kills"], kills);
+    let by_kind = ["server", "perimeter", "host", "process", "link"];
+    let sum: u64 = by_kind
+        .map(|kind| facts[kind].as_u64().unwrap())
+        .iter()
+        .sum();
+    assert_eq!(sum, u64::from(kills));
+    for time in ["open_ms", "closed_ms"] {
+        assert!(facts[time].as_f64().unwrap() <= LEASE_MS + 500.0, "{facts}");
+    }
+}
+
 #[test]
 fn without_nats_server_or_openssl_the_package_is_named() {
     for (program, package) in [
