@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use teredo_lab::{Host, Process, until};
 use teredo_notify::call::Caller;
-use teredo_notify::types::{Phase, Status};
+use teredo_notify::types::{Peer, Phase, Status};
 
 use crate::fault::Role;
 use crate::journal::Journal;
@@ -18,6 +18,9 @@ use crate::spawning;
 use crate::store::Store;
 use crate::supervisor::Unit;
 use crate::world::{NAME, RELAY, SERVERS, SET, World};
+
+/// More peers than there are.
+const PEERS: usize = 16;
 
 /// All programs, under their supervisor.
 pub(crate) struct Cast {
@@ -141,6 +144,12 @@ impl Cast {
     pub(crate) fn status(socket: &Path) -> Option<Status> {
         let caller = Caller::open_within(socket, Duration::from_secs(2));
         caller.ok()?.get_status().ok()
+    }
+
+    /// The peers of the client with this socket; none while it does not answer.
+    pub(crate) fn peers(socket: &Path) -> Option<Vec<Peer>> {
+        let caller = Caller::open_within(socket, Duration::from_secs(2));
+        caller.ok()?.get_peers(PEERS).ok()
     }
 
     /// Waits until both clients are qualified.

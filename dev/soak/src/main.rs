@@ -150,8 +150,10 @@ impl Scene {
         let cast = Arc::new(Cast::start(&program, &world, &journal)?);
         cast.wait_until_qualified(MORNING)?;
         let units = cast.units();
-        let socket = cast.socket.clone();
-        journal.set_evidence(Box::new(move || evidence(&units, &socket)));
+        let sockets = [cast.socket.clone(), cast.peer_socket.clone()];
+        journal.set_evidence(Box::new(move || {
+            evidence(&units, sockets.each_ref().map(PathBuf::as_path))
+        }));
         let own = Address::follow(cast.socket.clone())?;
         let peer = Address::follow(cast.peer_socket.clone())?;
         let of_peer = peer.clone();
@@ -314,8 +316,8 @@ impl Scene {
     }
 }
 
-/// The logs and the status of the moment.
-fn evidence(units: &[Arc<supervisor::Unit>], socket: &Path) -> String {
+/// The logs, and what both clients know at the moment: of themselves, and of each other.
+fn evidence(units: &[Arc<supervisor::Unit>], sockets: [&Path; 2]) -> String {
     let mut text = String::new();
     for unit in units {
         let lines = unit.last_lines(QUOTED).join("\n");
@@ -323,7 +325,14 @@ fn evidence(units: &[Arc<supervisor::Unit>], socket: &Path) -> String {
         // A string has room.
         let _ = write!(text, "=== {} {process:?}\n{lines}\n\n", unit.role.name());
     }
-    let _ = write!(text, "=== status\n{:#?}\n", Cast::status(socket));
+    for (name, socket) in ["client", "peer"].into_iter().zip(sockets) {
+        let _ = write!(
+            text,
+            "=== status of the {name}\n{:#?}\n=== peers of the {name}\n{:#?}\n\n",
+            Cast::status(socket),
+            Cast::peers(socket)
+        );
+    }
     text
 }
 
