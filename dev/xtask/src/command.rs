@@ -13,11 +13,23 @@ use crate::tree;
 /// The profile of programs that are installed or measured: link-time optimisation, and line numbers.
 pub(crate) const DIST: &str = "dist";
 
+/// The starts of the variables by which cargo tells a program of its package.
+const OF_PACKAGE: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+
 /// The cargo that runs this program, in the root of the repository.
+///
+/// It does not inherit what another cargo said of this package: the build script of `ring` looks at that, so `ring` and all
+/// that depends on it would be compiled anew after each change of the caller.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(tree::root()).args(arguments);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if OF_PACKAGE.iter().any(|start| text.starts_with(start)) {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 

@@ -1,7 +1,7 @@
 //! The Debian packages under a booted systemd: installed, configured with one line, upgraded and purged.
 
 mod machine;
-pub(crate) mod rpm;
+mod rpm;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,34 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::command::{run as execute, say};
+use crate::command::{run as execute, say, step};
 use crate::package::{PACKAGES, Release, Stage, build_deb, stage_deb};
 use crate::tools;
 use machine::Machine;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only packages of this kind
+    #[arg(long)]
+    kind: Option<Kind>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    Deb,
+    Rpm,
+}
+
+/// Tries the packages that the options name.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.kind != Some(Kind::Rpm) {
+        step("Debian packages under a booted systemd", check)?;
+    }
+    if options.kind != Some(Kind::Deb) {
+        step("RPM packages under a booted systemd", rpm::check)?;
+    }
+    Ok(())
+}
 
 /// The services that this machine runs.
 const SERVICES: [&str; 3] = ["teredo-server", "teredo-firewall", "teredo-client"];
@@ -181,7 +205,7 @@ const BOOKKEEPING: &[&str] = &[
 ];
 
 /// Builds the packages twice, as two revisions, and takes them through their life.
-pub(crate) fn check() -> Result<()> {
+fn check() -> Result<()> {
     tools::require("systemctl", "systemd", "runs the services")?;
     tools::require("lintian", "lintian", "judges the packages")?;
     tools::require("nft", "nftables", "shows what the firewall agent wrote")?;

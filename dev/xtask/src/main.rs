@@ -48,6 +48,8 @@ enum Task {
     Conformance(conformance::Options),
     /// Install the program, the C libraries with their headers, and the manual pages.
     Install(install::Options),
+    /// Make the Debian and RPM packages, and install, use, upgrade and purge them under a booted systemd.
+    Installed(installed::Options),
     /// Make packages: for Debian, for RPM, a container image, or a program that needs no library.
     Package(package::Options),
     /// Run an experiment on the simulated internet, and write its document.
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench::run(&bench),
         Task::Conformance(options) => conformance::run(&options),
         Task::Install(options) => install::run(&options),
+        Task::Installed(options) => environment::enter().and_then(|()| installed::run(&options)),
         Task::Package(options) => package::run(&options),
         Task::Sim(experiment) => sim::run(&experiment),
         Task::Site(options) => site::run(&options),

@@ -3,14 +3,14 @@
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
-use crate::background::Work;
+use crate::background::{Share, Work};
 use crate::command::{cargo, run as execute, say, step};
 use crate::suites::Suite;
 use crate::{
-    conformance, environment, installed, leftover, license, lint, no_io, publish, rules, site,
-    soak, tools, tree, units,
+    conformance, environment, leftover, license, lint, no_io, publish, rules, site, soak, tools,
+    tree, units,
 };
 
 #[derive(clap::Args)]
@@ -149,17 +149,15 @@ const STEPS: &[Step] = &[
     part("units of systemd", Needs::Nothing, |_| units::check()),
     part("the hub under a model checker", Needs::Nothing, model),
     part("mdbook for the site", Needs::Time, mdbook),
-    part("tests", Needs::Nothing, tests),
+    part("build of the tests", Needs::Root, |_| {
+        Suite::build().map(drop)
+    }),
     part(
         "packages installed under a booted systemd",
         Needs::Root,
-        |_| installed::check(),
+        |_| installed(),
     ),
-    part(
-        "RPM packages installed under a booted systemd",
-        Needs::Root,
-        |_| installed::rpm::check(),
-    ),
+    part("tests", Needs::Nothing, tests),
     part("tests of the program", Needs::Root, program),
     part(
         "end-to-end tests without the path in the kernel",
@@ -199,9 +197,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let titles: Vec<&str> = STEPS.iter().map(|step| step.title).collect();
         bail!("these options leave no step of: {}", titles.join(", "));
     }
-    for part in steps {
-        step(part.title, || (part.work)(options))?;
+    let outcome = steps
+        .into_iter()
+        .try_for_each(|part| step(part.title, || (part.work)(options)));
+    if outcome.is_err() {
+        clean_up()?;
     }
+    outcome?;
     // Some of these options may have left out the step that waits for it.
     finish()?;
     for left_out in left_out(options) {
@@ -245,14 +247,14 @@ fn model(options: &Options) -> Result<()> {
     if options.unprivileged {
         return execute(&mut model);
     }
-    begin("the hub under a model checker", vec![model])
+    begin("the hub under a model checker", Share::Rest, vec![model])
 }
 
 /// Installs it beside the steps before the site, where it is missing.
 fn mdbook(options: &Options) -> Result<()> {
     match tools::mdbook_if_missing()? {
         Some(mut install) if options.unprivileged => execute(&mut install),
-        Some(install) => begin("mdbook for the site", vec![install]),
+        Some(install) => begin("mdbook for the site", Share::Rest, vec![install]),
         None => Ok(()),
     }
 }
@@ -277,7 +279,7 @@ fn all_tests(options: &Options) -> Result<()> {
     let computing = computing
         .iter()
         .map(|suite| prepared(suite.command(), options));
-    begin("the tests that compute", computing.collect())?;
+    begin("the tests that compute", Share::Rest, computing.collect())?;
     for suite in others {
         say(suite.title())?;
         execute(&mut prepared(suite.command(), options))?;
@@ -286,8 +288,17 @@ fn all_tests(options: &Options) -> Result<()> {
     execute(&mut prepared(documented, options))
 }
 
-fn begin(title: &'static str, commands: Vec<Command>) -> Result<()> {
-    let work = Work::start(title, commands)?;
+/// The packages, beside the tests: half of the time they wait.
+fn installed() -> Result<()> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let mut check = Command::new(program);
+    check.arg("installed");
+    let title = "packages installed under a booted systemd";
+    begin(title, Share::Full, vec![check])
+}
+
+fn begin(title: &'static str, share: Share, commands: Vec<Command>) -> Result<()> {
+    let work = Work::start(title, share, commands)?;
     BESIDE
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -295,10 +306,25 @@ fn begin(title: &'static str, commands: Vec<Command>) -> Result<()> {
     Ok(())
 }
 
+fn begun() -> Vec<Work> {
+    std::mem::take(&mut *BESIDE.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 /// Waits for all that has begun.
 fn finish() -> Result<()> {
-    let begun = std::mem::take(&mut *BESIDE.lock().unwrap_or_else(PoisonError::into_inner));
-    begun.into_iter().try_for_each(Work::finish)
+    begun().into_iter().try_for_each(Work::finish)
+}
+
+/// After a failure, waits for what cleans up at its end, and passes on how that went.
+fn clean_up() -> Result<()> {
+    for work in begun() {
+        if work.share == Share::Full
+            && let Err(error) = work.finish()
+        {
+            say(format_args!("    {error:#}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The tests of the whole system, which need root and the packages of [`tools::TEST`].

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use teredo_lab::{Host, ping};
 
-use crate::c::{FLAVOURS, prefix, run, tool, work};
+use crate::c::{FLAVOURS, cargo, prefix, run, tool, work};
 use crate::dialogue::Dialogue;
 use crate::shell::ask;
 use crate::subscriber::Varlink;
@@ -30,8 +30,7 @@ fn blocks<const N: usize>(language: &str) -> [String; N] {
 /// Builds an example, which the guide shows (`cargo xtask test` compares them). It is built with the features of the whole
 /// workspace, as the tests are: with those of its crate alone, all dependencies would be built again.
 fn example(name: &str) -> PathBuf {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let mut cargo = cargo();
     cargo.args(["build", "--quiet", "--locked", "--message-format=json"]);
     let messages = run(cargo.args(["--workspace", "--example", name]));
     let built = messages.lines().find_map(|message| {

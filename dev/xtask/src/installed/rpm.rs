@@ -37,7 +37,7 @@ const ENABLED: &str =
 const LEFT: &[&str] = &["/etc/teredo", "/etc/teredo/teredo.toml.rpmsave"];
 
 /// Builds the packages twice, as two revisions, and takes them through their life.
-pub(crate) fn check() -> Result<()> {
+pub(super) fn check() -> Result<()> {
     tools::require("rpm", "rpm", "installs the RPM packages")?;
     tools::require("nft", "nftables", "shows what the firewall agent wrote")?;
     let folder = tempfile::tempdir().context("no place for temporary files")?;

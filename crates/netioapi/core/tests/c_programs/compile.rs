@@ -182,13 +182,29 @@ pub(crate) fn prefix() -> &'static Path {
         if prefix.exists() {
             std::fs::remove_dir_all(&prefix).unwrap();
         }
-        let mut xtask = Command::new(env!("CARGO"));
-        xtask.current_dir(env!("CARGO_MANIFEST_DIR"));
+        let mut xtask = cargo();
         xtask.args(["run", "--quiet", "--locked", "--package", "xtask", "--"]);
         xtask.args(["install", "--libraries", "--debug", "--prefix"]);
         run(xtask.arg(&prefix));
         prefix
     })
+}
+
+/// Cargo, in the folder of this crate, as a user calls it: without what it has told this program of its package. The build
+/// script of `ring` looks at that, so `ring` and all that depends on it would be compiled again for each package.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    for (name, _) in std::env::vars_os() {
+        let of_package = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+        if of_package
+            .iter()
+            .any(|start| name.to_string_lossy().starts_with(start))
+        {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
 }
 
 /// A program of a Debian package. Where it is missing, the test fails and says so.
