@@ -13,7 +13,7 @@ use crate::command::{line, say};
 /// How much of the processor the work has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Share {
-    /// What nothing else wants: for work that computes, beside steps that mostly wait. It ends with this process.
+    /// The time that nothing else wants: for work that computes, beside steps that mostly wait. It ends with this process.
     Rest,
     /// As the steps have: for work that mostly waits itself, and cleans up at its end.
     Full,

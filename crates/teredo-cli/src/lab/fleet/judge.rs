@@ -59,7 +59,7 @@ struct Known {
 /// A violation of a lease, in words.
 pub(super) type Breach = String;
 
-/// What is known of the hosts and perimeters.
+/// The hosts and perimeters, as far as they are known.
 #[derive(Debug)]
 pub(super) struct Judge {
     lease: Duration,

@@ -29,7 +29,7 @@ const LONG: Duration = Duration::from_secs(30);
 /// The kills that a breach quotes.
 const QUOTED: usize = 6;
 
-/// What fails.
+/// A part that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     /// A server of NATS.
