@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::background::{Share, Work};
 use crate::command::{cargo, run as execute, say, step};
@@ -290,9 +290,16 @@ fn all_tests(options: &Options) -> Result<()> {
 
 /// The packages, beside the tests: half of the time they wait.
 fn installed() -> Result<()> {
-    let program = std::env::current_exe().context("cannot find this program")?;
-    let mut check = Command::new(program);
-    check.arg("installed");
+    // The build of the tests has replaced the file of this program.
+    let check = cargo(&[
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "xtask",
+        "--",
+        "installed",
+    ]);
     let title = "packages installed under a booted systemd";
     begin(title, Share::Full, vec![check])
 }
