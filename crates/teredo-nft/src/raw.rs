@@ -1,10 +1,10 @@
-//! Rules read attribute by attribute. The netlink crate reads a whole rule, too, but makes a text for each attribute in case
-//! it is malformed, which takes 0.1 ms a rule.
+//! Rules and elements read attribute by attribute. The netlink crate reads them, too, but makes a text of the whole list for each
+//! attribute in case it is malformed, which takes 0.1 ms a rule, and for each element as long.
 
 use netlink_packet_core::{NlaBuffer, NlasIterator, Parseable};
 
-use crate::Expression;
 use crate::expression::text;
+use crate::{ElementInfo, Expression};
 
 /// The length of the headers: those of netlink and of nfnetlink.
 pub(crate) const HEADERS: usize = 20;
@@ -24,6 +24,18 @@ pub(crate) fn rule(message: &[u8]) -> Option<(String, u64, Vec<Expression>)> {
         }
     }
     Some((chain?, handle?, steps))
+}
+
+/// The elements of a set, from a message with some of them.
+pub(crate) fn elements(message: &[u8]) -> Option<Vec<ElementInfo>> {
+    const ELEMENTS: u16 = 3;
+    const ELEMENT: u16 = 1;
+    let lists = attributes(message.get(HEADERS..)?).filter(|(kind, _)| *kind == ELEMENTS);
+    let elements = lists.flat_map(|(_, list)| attributes(list));
+    elements
+        .filter(|(kind, _)| *kind == ELEMENT)
+        .map(|(_, element)| Some(ElementInfo::new(&all(element)?)))
+        .collect()
 }
 
 fn expression(attributes_of_it: &[u8]) -> Expression {

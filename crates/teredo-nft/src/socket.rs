@@ -8,9 +8,8 @@ use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner,
     conntrack::ConntrackMessage,
     nftables::{
-        ChainMessage, GenAttribute, GenMessage, ListAttribute, NfTablesMessage, RuleAttribute,
-        RuleMessage, SetAttribute, SetElementList, SetElementMessage, SetMessage, TableAttribute,
-        TableMessage,
+        ChainMessage, GenAttribute, GenMessage, NfTablesMessage, RuleAttribute, RuleMessage,
+        SetAttribute, SetElementList, SetElementMessage, SetMessage, TableAttribute, TableMessage,
     },
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
@@ -22,6 +21,7 @@ use rustix::{
 use crate::{
     Batch, ChainInfo, ElementInfo, Family, NftError, RuleInfo, SetInfo, TableInfo, TableName,
     batch::{Request, write},
+    raw,
 };
 
 /// A socket to nftables in the network namespace of the thread that opened it.
@@ -242,9 +242,11 @@ impl Netlink {
             SetElementList::Set(set.to_owned()),
         ];
         let message = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
-        let answer = self.query(table, NLM_F_DUMP, message, |message| match message {
-            NfTablesMessage::NewSetElement(list) => Some(elements_of(&list)),
-            _ => None,
+        let answer = self.query_raw(table, NLM_F_DUMP, message, |message| {
+            let elements = raw::elements(message);
+            elements
+                .map(Some)
+                .ok_or_else(|| "a malformed element".to_owned())
         })?;
         Ok(answer.map(|parts| parts.into_iter().flatten().collect()))
     }
@@ -562,21 +564,4 @@ fn set_info(message: NfTablesMessage) -> Option<SetInfo> {
         NfTablesMessage::NewSet(set) => Some(SetInfo::from(&set)),
         _ => None,
     }
-}
-
-fn elements_of(list: &SetElementMessage) -> Vec<ElementInfo> {
-    let lists = list
-        .attributes
-        .iter()
-        .filter_map(|attribute| match attribute {
-            SetElementList::Elements(elements) => Some(elements),
-            _ => None,
-        });
-    lists
-        .flatten()
-        .filter_map(|element| match element {
-            ListAttribute::Element(attributes) => Some(ElementInfo::new(attributes)),
-            _ => None,
-        })
-        .collect()
 }
