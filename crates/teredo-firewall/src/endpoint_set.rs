@@ -98,6 +98,9 @@ impl EndpointSetError {
     }
 }
 
+/// The rest of an element that has no timeout: a saved ruleset that is loaded again may give it none.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 impl EndpointSet {
     /// Opens the set. It need not exist yet. `lease` is the longest time for which an endpoint is open without renewal.
     ///
@@ -157,8 +160,10 @@ impl EndpointSet {
             .partition::<Vec<_>, _>(|(_, element)| element.comment.as_deref() == Some(MARK));
         let own = own
             .into_iter()
-            .map(|(endpoint, element)| (endpoint, element.expires.map_or(now, |rest| now + rest)));
-        let foreign = foreign.into_iter().map(|(endpoint, _)| endpoint);
+            .map(|(endpoint, element)| (endpoint, now + element.expires.unwrap_or(FOR_EVER)));
+        let foreign = foreign
+            .into_iter()
+            .map(|(endpoint, element)| (endpoint, element.expires.map(|rest| now + rest)));
         Ok(self.plan.found(own, foreign, now))
     }
 

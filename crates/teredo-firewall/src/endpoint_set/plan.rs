@@ -1,6 +1,6 @@
 //! Which elements of the kernel's set have to change, and which may stay. No I/O.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,8 @@ pub(super) struct Plan {
     lease: Duration,
     /// The elements of this program, and when the kernel removes each.
     held: HashMap<SocketAddrV4, Instant>,
-    /// Those of others, which stay as they are.
-    foreign: HashSet<SocketAddrV4>,
+    /// Those of others, which stay as they are, and when the kernel removes each; none: never.
+    foreign: HashMap<SocketAddrV4, Option<Instant>>,
 }
 
 /// The changes of one transaction.
@@ -34,7 +34,7 @@ impl Plan {
         Self {
             lease,
             held: HashMap::new(),
-            foreign: HashSet::new(),
+            foreign: HashMap::new(),
         }
     }
 
@@ -58,7 +58,9 @@ impl Plan {
     pub(super) fn due(&self, now: Instant) -> Vec<SocketAddrV4> {
         let horizon = now + self.margin();
         let due = self.held.iter().filter(|(_, end)| **end <= horizon);
-        due.map(|(endpoint, _)| *endpoint).collect()
+        let left = self.foreign.iter().filter(|(_, end)| has_left(end, now));
+        let own = due.map(|(endpoint, _)| *endpoint);
+        own.chain(left.map(|(endpoint, _)| *endpoint)).collect()
     }
 
     /// The changes that the kernel's set needs for these endpoints to be open until the moments of `until`.
@@ -70,7 +72,8 @@ impl Plan {
     ) -> Steps {
         let mut steps = Steps::default();
         for endpoint in endpoints {
-            if self.foreign.contains(endpoint) {
+            let foreign = self.foreign.get(endpoint);
+            if foreign.is_some_and(|end| !has_left(end, now)) {
                 continue;
             }
             let end = self.held.get(endpoint).copied();
@@ -109,18 +112,19 @@ impl Plan {
     pub(super) fn found(
         &mut self,
         own: impl Iterator<Item = (SocketAddrV4, Instant)>,
-        foreign: impl Iterator<Item = SocketAddrV4>,
+        foreign: impl Iterator<Item = (SocketAddrV4, Option<Instant>)>,
         now: Instant,
     ) -> bool {
         let held: HashMap<_, _> = own.collect();
-        let foreign: HashSet<_> = foreign.collect();
+        let foreign: HashMap<_, _> = foreign.collect();
         let is_alive = |end: &Instant| *end > now + BRINK;
         let missing = |(endpoint, end): (&SocketAddrV4, &Instant)| {
             is_alive(end) && !held.contains_key(endpoint)
         };
         let is_new = |endpoint: &SocketAddrV4| !self.held.contains_key(endpoint);
-        let differs =
-            self.held.iter().any(missing) || held.keys().any(is_new) || foreign != self.foreign;
+        let same_foreign = foreign.len() == self.foreign.len()
+            && foreign.keys().all(|one| self.foreign.contains_key(one));
+        let differs = self.held.iter().any(missing) || held.keys().any(is_new) || !same_foreign;
         (self.held, self.foreign) = (held, foreign);
         differs
     }
@@ -128,7 +132,13 @@ impl Plan {
     /// Forgets what the kernel has removed by now.
     pub(super) fn forget_ended(&mut self, now: Instant) {
         self.held.retain(|_, end| *end > now);
+        self.foreign.retain(|_, end| !has_left(end, now));
     }
+}
+
+/// Whether the kernel has removed an element of another program.
+fn has_left(end: &Option<Instant>, now: Instant) -> bool {
+    end.is_some_and(|end| now >= end + BRINK)
 }
 
 #[cfg(test)]

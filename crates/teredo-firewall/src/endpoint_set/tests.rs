@@ -90,6 +90,23 @@ fn foreign_elements_are_never_touched() {
     });
 }
 
+/// F-2: an own element without a timeout, as an administrator restores it, is replaced, or goes.
+#[test]
+fn an_own_element_without_an_end_gets_one() {
+    Namespace::new().run(|| {
+        declare(
+            "type ipv4_addr . inet_service; flags timeout; elements = { 192.0.2.7 . 4500 comment \"teredo\", 192.0.2.8 . 4500 comment \"teredo\" }",
+        );
+        let mut set = open();
+        let now = Instant::now();
+        assert!(set.read(now).unwrap());
+        let (web, mail) = (endpoint("192.0.2.7:4500"), endpoint("192.0.2.8:4500"));
+        set.hold(&[web, mail], |one| (*one == web).then_some(now + LEASE), now)
+            .unwrap();
+        assert_eq!(seen(), [(String::from("192.0.2.7:4500"), true)]);
+    });
+}
+
 /// F-2: after a flush, the next look finds it, and the next round puts all back. The process before this one is followed.
 #[test]
 fn a_flush_is_found_and_what_was_left_is_taken_over() {

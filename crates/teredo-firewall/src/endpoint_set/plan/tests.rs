@@ -82,7 +82,7 @@ fn what_ends_by_itself_is_left_alone() {
 fn an_element_of_another_is_neither_added_nor_removed() {
     let start = Instant::now();
     let mut plan = Plan::new(LEASE);
-    assert!(plan.found([].into_iter(), [endpoint(1)].into_iter(), start));
+    assert!(plan.found([].into_iter(), [(endpoint(1), None)].into_iter(), start));
     for wanted in [None, Some(start + LEASE)] {
         assert_eq!(
             plan.steps(&[endpoint(1)], |_| wanted, start),
@@ -109,4 +109,25 @@ fn what_the_kernel_holds_is_compared() {
     ));
     // What has ended is no loss.
     assert!(!plan.found([].into_iter(), [].into_iter(), start + seconds(3)));
+}
+
+/// A foreign element that has a timeout stands for a port only as long as it is there.
+#[test]
+fn a_foreign_element_that_ends_leaves_its_place() {
+    let start = Instant::now();
+    let mut plan = Plan::new(LEASE);
+    let end = start + seconds(4);
+    plan.found(
+        [].into_iter(),
+        [(endpoint(1), Some(end))].into_iter(),
+        start,
+    );
+    let steps = |plan: &Plan, now| plan.steps(&[endpoint(1)], |_| Some(now + LEASE), now);
+    assert_eq!(steps(&plan, start), Steps::default());
+    assert!(plan.due(start + seconds(3)).is_empty());
+    let later = start + seconds(5);
+    assert_eq!(plan.due(later), [endpoint(1)]);
+    assert_eq!(steps(&plan, later).add, [(endpoint(1), later + LEASE)]);
+    plan.forget_ended(later);
+    assert!(plan.due(later).is_empty());
 }
