@@ -58,7 +58,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::args::{Cli, Command, Global, StatusArgs};
+use crate::args::{Cli, Command, Global, ServersArgs, StatusArgs};
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -146,6 +146,13 @@ fn run() -> Result<Exit, Failure> {
         Command::Firewall(args) if args.fleet.is_some() => {
             let socket = named.unwrap_or_else(|| fleet::report::PERIMETER_SOCKET.into());
             fleet::perimeter::run(args, &socket)
+        }
+        Command::Firewall(args) if args.servers != ServersArgs::default() => {
+            let what = "--creds and --ca belong to --fleet, which names no servers";
+            Err(Failure::new(Exit::Usage, what).hint(
+                "for the unit: 'systemctl edit teredo-perimeter', with the line [Service] and \
+                 Environment=\"OPTIONS=--fleet tls://nats.example\"",
+            ))
         }
         Command::Firewall(args) => firewall::run(|| {
             let section = Config::load(config)?.firewall;

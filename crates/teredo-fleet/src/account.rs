@@ -1,10 +1,19 @@
-//! The configuration of nats-server for a fleet: one user a host, who can write the host's own key and nothing else.
+//! The configuration of nats-server for a fleet: an account for each host, which can write the host's own key and nothing else.
+//!
+//! ```text
+//!  account TEREDO                                    account TEREDO-web
+//!    the bucket ── exports each key as a service ──>   imports the service of its own key
+//!    perimeters, readers                               the user of the host
+//! ```
+//!
+//! Permissions alone would not do. NATS checks no reply subject, and the server itself writes its answer there: to another
+//! host's key, or to a request that empties the bucket. In an account of its own, such a subject leads nowhere.
 
 use std::fmt::Write as _;
 
 use nkeys::KeyPair;
 
-use crate::bucket::{BUCKET, MAX_BYTES, PREFIX, STREAM};
+use crate::bucket::{API, BUCKET, MAX_BYTES, PREFIX, STREAM};
 use crate::confirm::{ASK, CONFIRMED};
 use crate::servers::inbox_prefix;
 use crate::{HostKey, MAX_ENTRY};
@@ -72,11 +81,12 @@ impl User {
     fn publish(&self) -> Vec<String> {
         let name = &self.name;
         match self.role {
-            FleetRole::Host => vec![
-                format!("{PREFIX}{name}"),
-                format!("{ASK}.{name}"),
-                format!("$JS.API.STREAM.INFO.{STREAM}"),
-            ],
+            // Without the usual question, the server would not answer that there is no JetStream.
+            FleetRole::Host => services(name.as_str())
+                .into_iter()
+                .map(|(_, own)| own)
+                .chain([format!("$JS.API.STREAM.INFO.{STREAM}")])
+                .collect(),
             FleetRole::Perimeter => [
                 watching(),
                 vec![
@@ -97,6 +107,31 @@ impl User {
             FleetRole::Perimeter => vec![inbox, format!("{ASK}.*")],
             FleetRole::Reader => vec![inbox],
         }
+    }
+
+    /// Appends the user to the configuration.
+    fn write(&self, text: &mut String) {
+        let role = match self.role {
+            FleetRole::Host => "host",
+            FleetRole::Perimeter => "perimeter",
+            FleetRole::Reader => "reader",
+        };
+        let list = |subjects: Vec<String>| {
+            let quoted: Vec<_> = subjects
+                .iter()
+                .map(|subject| format!("\"{subject}\""))
+                .collect();
+            quoted.join(", ")
+        };
+        let _ = writeln!(
+            text,
+            "      # {role} {}\n      {{ nkey: {}, permissions: {{\n          publish: {{ allow: [{}] }}\n          \
+             subscribe: {{ allow: [{}] }} }} }}",
+            self.name,
+            self.pair.public_key(),
+            list(self.publish()),
+            list(self.subscribe()),
+        );
     }
 }
 
@@ -139,7 +174,7 @@ pub fn account(users: &[User]) -> String {
         .count();
     let consumers = readers * 4 + SPARE_CONSUMERS;
     let mut text = format!(
-        "# The account of a Teredo fleet, written by 'teredo publish nats-config'.\n\
+        "# The accounts of a Teredo fleet, written by 'teredo publish nats-config'.\n\
          # In nats-server.conf, next to 'jetstream' and 'tls': include \"teredo-fleet.conf\"\n\
          \n\
          # A client can send no longer message, and hold no more subscriptions.\n\
@@ -147,38 +182,57 @@ pub fn account(users: &[User]) -> String {
          max_subscriptions: {MAX_SUBSCRIPTIONS}\n\
          \n\
          accounts {{\n\
-         \x20 TEREDO {{\n\
+         \x20 {ACCOUNT} {{\n\
          \x20   # The bucket '{BUCKET}' alone, in memory: it takes one entry a key, of at most {MAX_ENTRY} bytes each.\n\
          \x20   jetstream {{ max_memory: {}, max_store: 0, max_streams: 1, max_consumers: {consumers} }}\n\
-         \x20   users: [\n",
+         \x20   exports: [\n",
         // Of each replica.
         MAX_BYTES * 3 + (64 << 20)
     );
-    for user in users {
-        let what = match user.role {
-            FleetRole::Host => "host",
-            FleetRole::Perimeter => "perimeter",
-            FleetRole::Reader => "reader",
-        };
-        let list = |subjects: Vec<String>| {
-            let quoted: Vec<_> = subjects
-                .iter()
-                .map(|subject| format!("\"{subject}\""))
-                .collect();
-            quoted.join(", ")
-        };
-        // Writing to a text does not fail.
+    // Writing to a text does not fail.
+    for (service, _) in services("*") {
+        let _ = writeln!(text, "      {{ service: \"{service}\" }}");
+    }
+    let _ = writeln!(text, "      {{ stream: \"{CONFIRMED}.*.*\" }}\n    ]");
+    let (hosts, others): (Vec<_>, Vec<_>) =
+        users.iter().partition(|user| user.role == FleetRole::Host);
+    let _ = writeln!(text, "    users: [");
+    for user in others {
+        user.write(&mut text);
+    }
+    text += "    ]\n  }\n";
+    for host in hosts {
+        let name = &host.name;
+        let _ = writeln!(text, "  \"{ACCOUNT}-{name}\" {{\n    imports: [");
+        for (service, own) in services(name.as_str()) {
+            let _ = writeln!(
+                text,
+                "      {{ service: {{ account: {ACCOUNT}, subject: \"{service}\" }}, to: \"{own}\" }}"
+            );
+        }
         let _ = writeln!(
             text,
-            "      # {what} {}\n      {{ nkey: {}, permissions: {{\n          publish: {{ allow: [{}] }}\n          \
-             subscribe: {{ allow: [{}] }} }} }}",
-            user.name,
-            user.pair.public_key(),
-            list(user.publish()),
-            list(user.subscribe()),
+            "      {{ stream: {{ account: {ACCOUNT}, subject: \"{CONFIRMED}.{name}.*\" }} }}\n    ]\n    users: ["
         );
+        host.write(&mut text);
+        text += "    ]\n  }\n";
     }
-    text + "    ]\n  }\n}\n"
+    text + "}\n"
+}
+
+/// The account with the bucket.
+const ACCOUNT: &str = "TEREDO";
+
+/// The subjects that a host asks the bucket's account for, there and in its own account; `*` stands for all hosts.
+fn services(host: &str) -> [(String, String); 3] {
+    let key = format!("{PREFIX}{host}");
+    let ask = format!("{ASK}.{host}");
+    let info = format!("STREAM.INFO.{STREAM}");
+    [
+        (key.clone(), key),
+        (ask.clone(), ask),
+        (format!("$JS.API.{info}"), format!("{API}.{info}")),
+    ]
 }
 
 #[cfg(test)]

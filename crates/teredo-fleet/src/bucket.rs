@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use async_nats::Client;
 use async_nats::header::HeaderMap;
 use async_nats::jetstream::consumer::push::{self, Messages};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PushConsumer};
 use async_nats::jetstream::context::{GetStreamErrorKind, PublishAckFuture};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
-use async_nats::jetstream::{Context, ErrorCode};
+use async_nats::jetstream::{self, Context, ErrorCode};
 
 use tokio::time::timeout;
 
@@ -21,6 +22,10 @@ pub(crate) const STREAM: &str = "KV_teredo_ports";
 
 /// The subject of a key is this and the key.
 pub(crate) const PREFIX: &str = "$KV.teredo_ports.";
+
+/// Where a host of the generated accounts asks for the bucket: its own account has no JetStream, and the server answers so to
+/// each request with the usual prefix.
+pub(crate) const API: &str = "teredo.api";
 
 /// The replicas of a bucket in a cluster.
 const REPLICAS: usize = 3;
@@ -38,6 +43,9 @@ pub enum BucketError {
     /// No answer, or a refusal.
     #[error("the bucket '{BUCKET}' cannot be reached: {0}")]
     Unreachable(String),
+    /// The account of this user has no JetStream, and no access to that of the bucket.
+    #[error("the bucket '{BUCKET}' is not in the account of this user")]
+    OtherAccount,
     /// There is none yet.
     #[error("the bucket '{BUCKET}' does not exist yet")]
     Missing,
@@ -56,6 +64,8 @@ pub(crate) struct Bucket {
     stream: Stream,
     /// How long an entry lasts.
     pub(crate) lease: Duration,
+    /// When it was created, in nanoseconds since 1970: a new bucket counts its revisions anew.
+    pub(crate) created: i128,
 }
 
 /// The stream of a bucket whose entries last for `lease`.
@@ -67,7 +77,7 @@ fn config(lease: Duration, replicas: usize) -> Config {
         description: Some(String::from(
             "the UDP ports of Teredo hosts (teredo.port/1)",
         )),
-        subjects: vec![format!("{PREFIX}>")],
+        subjects: vec![format!("{PREFIX}*")],
         max_messages_per_subject: 1,
         max_bytes: MAX_BYTES,
         max_age: lease,
@@ -75,7 +85,8 @@ fn config(lease: Duration, replicas: usize) -> Config {
         storage: StorageType::Memory,
         num_replicas: replicas,
         discard: DiscardPolicy::New,
-        allow_rollup: true,
+        // A message with the header Nats-Rollup would remove the entries of all hosts.
+        allow_rollup: false,
         deny_delete: true,
         allow_direct: true,
         ..Config::default()
@@ -86,26 +97,34 @@ impl Bucket {
     /// The bucket. If there is none, `create` is the lease of a new one, if this connection may create it; without it, the
     /// bucket is waited for.
     pub(crate) async fn open(
-        context: &Context,
+        client: &Client,
         create: Option<Duration>,
     ) -> Result<Self, BucketError> {
-        let stream = match (find(context).await?, create) {
+        let mut context = jetstream::new(client.clone());
+        let mut found = find(&context).await;
+        if matches!(found, Err(BucketError::OtherAccount)) {
+            context = jetstream::with_prefix(client.clone(), API);
+            found = find(&context).await;
+        }
+        let stream = match (found?, create) {
             (Some(stream), _) => stream,
             (None, None) => return Err(BucketError::Missing),
-            (None, Some(lease)) => match new(context, lease).await {
+            (None, Some(lease)) => match new(&context, lease).await {
                 Ok(stream) => stream,
                 // Another host may have created it meanwhile.
-                Err(error) => find(context).await?.ok_or(error)?,
+                Err(error) => find(&context).await?.ok_or(error)?,
             },
         };
         let lease = stream.cached_info().config.max_age;
         if lease.is_zero() {
             return Err(BucketError::WithoutLease);
         }
+        let created = stream.cached_info().created.unix_timestamp_nanos();
         Ok(Self {
-            context: context.clone(),
+            context,
             stream,
             lease,
+            created,
         })
     }
 
@@ -172,12 +191,8 @@ impl Bucket {
 /// # Errors
 ///
 /// [`BucketError`]
-pub async fn create_bucket(
-    client: &async_nats::Client,
-    lease: Duration,
-) -> Result<(), BucketError> {
-    let context = async_nats::jetstream::new(client.clone());
-    Bucket::open(&context, Some(lease)).await.map(drop)
+pub async fn create_bucket(client: &Client, lease: Duration) -> Result<(), BucketError> {
+    Bucket::open(client, Some(lease)).await.map(drop)
 }
 
 /// The stream of the bucket; none if there is none.
@@ -189,6 +204,11 @@ async fn find(context: &Context) -> Result<Option<Stream>, BucketError> {
                 if code.error_code() == ErrorCode::STREAM_NOT_FOUND =>
             {
                 Ok(None)
+            }
+            GetStreamErrorKind::JetStream(code)
+                if code.error_code() == ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT =>
+            {
+                Err(BucketError::OtherAccount)
             }
             _ => Err(BucketError::Unreachable(error.to_string())),
         },
@@ -227,7 +247,7 @@ impl std::fmt::Debug for Watch {
 /// A delivered entry.
 #[derive(Debug)]
 pub(crate) struct Delivered {
-    message: async_nats::jetstream::Message,
+    message: jetstream::Message,
     revision: u64,
     stamp: Duration,
     /// When it was read.
@@ -272,11 +292,11 @@ impl Watch {
 impl Delivered {
     /// The entry as the ledger takes it.
     pub(crate) fn news(&self) -> News<'_> {
-        let operation = self
-            .message
-            .headers
-            .as_ref()
-            .and_then(|headers| headers.get("KV-Operation"));
+        let header = |name: &str| {
+            let headers = self.message.headers.as_ref();
+            headers.and_then(|headers| headers.get(name))
+        };
+        let operation = header("KV-Operation");
         News {
             key: self
                 .message
@@ -286,6 +306,8 @@ impl Delivered {
             revision: self.revision,
             stamp: self.stamp,
             value: operation.is_none().then_some(&self.message.payload),
+            // The server puts it into what it reads from a stream for somebody.
+            is_copy: header("Nats-Stream").is_some(),
         }
     }
 }

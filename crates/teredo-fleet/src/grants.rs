@@ -87,7 +87,8 @@ impl Grants {
         self.0.is_empty()
     }
 
-    /// Whether that host may name that address. If it has grants of its own, only these count.
+    /// Whether that host may name that address. If it has grants of its own, only these count. Otherwise those for all count,
+    /// if no narrower one gives the address to another host.
     #[must_use]
     pub fn permit(&self, host: &HostKey, address: Ipv4Addr) -> bool {
         let mut own = self
@@ -98,8 +99,14 @@ impl Grants {
         if own.peek().is_some() {
             return own.any(|grant| grant.covers(address));
         }
-        let mut shared = self.0.iter().filter(|grant| grant.host.is_none());
-        self.permit_all() || shared.any(|grant| grant.covers(address))
+        let longest = |is_shared: bool| {
+            let grants = self.0.iter().filter(|grant| grant.covers(address));
+            grants
+                .filter(|grant| grant.host.is_none() == is_shared)
+                .map(|grant| grant.length)
+                .max()
+        };
+        self.permit_all() || longest(true).is_some_and(|shared| longest(false) <= Some(shared))
     }
 }
 

@@ -42,6 +42,8 @@ pub struct News<'a> {
     pub stamp: Duration,
     /// The value; none: the key was deleted.
     pub value: Option<&'a [u8]>,
+    /// Whether the server has read the value from a stream before: a host writes none of these.
+    pub is_copy: bool,
 }
 
 /// The effect of an entry.
@@ -73,6 +75,9 @@ pub enum Refusal {
     /// It is not later than the last one of its boot, or of a boot that has ended.
     #[error("it is older than what the host wrote before")]
     Replayed,
+    /// The server has read it from the bucket, and somebody let the answer be written there again.
+    #[error("it is a copy of an entry")]
+    Copied,
     /// There is no room.
     #[error("there are too many hosts")]
     Full,
@@ -89,6 +94,7 @@ impl Refusal {
             Self::Entry(_) => "malformed",
             Self::NotGranted(_) => "not_granted",
             Self::Replayed => "replayed",
+            Self::Copied => "copied",
             Self::Full => "full",
         }
     }
@@ -173,6 +179,15 @@ impl Ledger {
         self.dirty.extend(self.owners.keys());
     }
 
+    /// The bucket is another one, which counts its revisions and its time anew. What a host wrote before stays known, so that
+    /// nobody writes it again; and an entry lasts for one lease after it has arrived, as ever.
+    pub fn begin_anew(&mut self) {
+        self.clock = ServerClock::new(self.terms.lease);
+        for (_, host) in &mut self.hosts {
+            host.revision = 0;
+        }
+    }
+
     /// Takes what the bucket says of a key.
     ///
     /// # Errors
@@ -191,6 +206,9 @@ impl Ledger {
         let Some(value) = news.value else {
             return Ok(self.withdraw(known));
         };
+        if news.is_copy {
+            return Err(Refusal::Copied);
+        }
         let entry = Entry::decode(&key, value)?;
         let permitted = |endpoint: &SocketAddrV4| self.terms.grants.permit(&key, *endpoint.ip());
         if let Some(refused) = entry.local.filter(|endpoint| !permitted(endpoint)) {

@@ -181,6 +181,8 @@ struct Run {
     status: watch::Sender<PerimeterStatus>,
     ledger: Ledger,
     watch: Option<Watch>,
+    /// When the bucket was created that the ledger knows.
+    created: Option<i128>,
     /// When to look for the bucket again.
     watch_at: Instant,
     /// When a connection without success is given up.
@@ -226,6 +228,7 @@ impl Run {
             status,
             ledger: Ledger::new(terms),
             watch: None,
+            created: None,
             // The news of the connection comes first.
             watch_at: now + RETRY * 2,
             doubt: Doubt::new(now),
@@ -294,12 +297,14 @@ impl Run {
             self.lose("there is no connection to the servers");
             return;
         }
-        let context = async_nats::jetstream::new(self.client.clone());
         // Where hosts need no credentials, the first of them creates the bucket, with the lease that it wants.
         let create = self.config.servers.creds.is_some().then_some(DEFAULT_LEASE);
-        let opened = Bucket::open(&context, create).await;
+        let opened = Bucket::open(&self.client, create).await;
         let watched = match opened {
             Ok(bucket) => {
+                if self.created.replace(bucket.created) != Some(bucket.created) {
+                    self.ledger.begin_anew();
+                }
                 if bucket.lease != self.ledger.lease() {
                     self.ledger.set_lease(bucket.lease);
                     self.set.set_lease(bucket.lease);
@@ -424,10 +429,12 @@ impl Run {
 
     /// Puts into the kernel what may have changed.
     async fn apply(&mut self) {
-        self.pending.extend(self.ledger.take_dirty());
+        let dirty = self.ledger.take_dirty();
         if self.retry_at.is_some() {
+            // The next attempt begins with all.
             return;
         }
+        self.pending.extend(dirty);
         let now = std::time::Instant::now();
         let endpoints: Vec<_> = self.pending.iter().copied().collect();
         let ledger = &self.ledger;
@@ -454,6 +461,7 @@ impl Run {
 
     fn fail(&mut self, error: &EndpointSetError) {
         self.retry_at = Some(Instant::now() + RETRY);
+        self.pending.clear();
         let reason = error.to_string();
         self.status.send_modify(|status| {
             if status.trouble.as_ref() != Some(&reason) {
@@ -466,6 +474,8 @@ impl Run {
 
     async fn retry(&mut self) {
         self.retry_at = None;
+        self.pending.extend(self.ledger.endpoints());
+        self.pending.extend(self.set.held());
         self.look().await;
     }
 

@@ -12,7 +12,6 @@ use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use async_nats::connection::State;
-use async_nats::jetstream::{self, Context};
 use async_nats::{Event, Subscriber};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -167,7 +166,6 @@ struct Run {
     config: PublisherConfig,
     status: watch::Sender<PublisherStatus>,
     client: async_nats::Client,
-    context: Context,
     gate: GatingSubscriber,
     details: watch::Receiver<Details>,
     bucket: Option<Bucket>,
@@ -215,7 +213,6 @@ impl Run {
         Self {
             gate: GatingSubscriber::new(&config.socket),
             perimeters: Perimeters::new(config.boot.clone(), &config.perimeters),
-            context: jetstream::new(client.clone()),
             config,
             status,
             client,
@@ -282,7 +279,6 @@ impl Run {
             .connect(&name, &self.config.host, PING)
             .await?;
         self.client = connection.client.clone();
-        self.context = jetstream::new(self.client.clone());
         self.puts.clear();
         (self.bucket, self.refusal) = (None, None);
         Ok(connection)
@@ -397,7 +393,7 @@ impl Run {
             .missing_since
             .is_some_and(|since| since.elapsed() >= patience)
             || patience.is_zero();
-        let opened = Bucket::open(&self.context, is_due.then_some(create)).await;
+        let opened = Bucket::open(&self.client, is_due.then_some(create)).await;
         self.missing_since = match &opened {
             Err(BucketError::Missing) => Some(self.missing_since.unwrap_or_else(Instant::now)),
             _ => None,

@@ -37,6 +37,8 @@ pub struct Servers {
 ///
 /// let urls: Urls = "tls://nats-1.example,tls://nats-2.example:4223".parse()?;
 /// assert!(urls.are_encrypted());
+/// let urls: Urls = "nats://user:secret@nats.example".parse()?;
+/// assert_eq!(urls.to_string(), "nats://nats.example");
 /// assert!("ftp://nats.example".parse::<Urls>().is_err());
 /// # Ok::<(), teredo_fleet::ParseUrlError>(())
 /// ```
@@ -74,9 +76,16 @@ impl FromStr for Urls {
     }
 }
 
+/// Without the user and the password that a URL may hold.
 impl fmt::Display for Urls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(","))
+        for (index, url) in self.0.iter().enumerate() {
+            let (scheme, rest) = url.split_once("://").unwrap_or(("nats", url));
+            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{scheme}://{host}")?;
+        }
+        Ok(())
     }
 }
 

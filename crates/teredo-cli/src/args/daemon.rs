@@ -283,7 +283,7 @@ pub(crate) struct FirewallArgs {
 }
 
 /// The right to use the servers of a fleet.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServersArgs {
     /// Credentials for the NATS servers, or the seed of an nkey, as 'teredo publish nats-config' writes it
     #[arg(long, value_name = "FILE")]

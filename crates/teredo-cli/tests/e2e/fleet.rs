@@ -213,6 +213,20 @@ fn a_host_speaks_for_itself_alone() {
             .iter()
             .any(|endpoint| endpoint == "192.0.2.66:4000")
     );
+    // The server's answer goes to no key of another, and to no request; and nothing removes the entries of others.
+    for subject in [
+        "$KV.teredo_ports.alice",
+        "$KV.teredo_ports.new",
+        "$JS.API.STREAM.PURGE.KV_teredo_ports",
+    ] {
+        fleet.reply(&mallory, "mallory", subject);
+    }
+    assert!(fleet.roll_up(&mallory, "mallory").contains("rollup"));
+    let bucket = say("teredo.api.STREAM.INFO.KV_teredo_ports", "");
+    assert!(bucket.contains("\"messages\":2"), "{bucket}");
+    eventually(SECOND, "mallory's own three entries, and no more", || {
+        fleet.perimeter_status()["refused"]["malformed"] == 3
+    });
     // A flood of one's own key: one entry in the bucket, and alice is served meanwhile.
     fleet.flood(&mallory, "mallory", 2_000);
     let next = client.connect().rebind(None).unwrap();
@@ -239,6 +253,9 @@ fn what_cannot_work_is_told() {
     assert!(code == 2 && text.contains("--set"), "{text}");
     let (code, text) = tell(&["firewall", "--fleet", "http://x", "--set", SET]);
     assert!(code == 2 && text.contains("names no NATS server"), "{text}");
+    // As the unit starts it without OPTIONS: it must not become the agent of this host.
+    let (code, text) = tell(&["firewall", "--set", SET, "--ca", "/etc/hosts"]);
+    assert!(code == 2 && text.contains("belong to --fleet"), "{text}");
     let (code, text) = tell(&["publish"]);
     assert!(code == 2 && text.contains("--nats"), "{text}");
     let (code, text) = tell(&["publish", "--nats", fleet, "--host", "a.b"]);

@@ -12,10 +12,23 @@ fn a_host_may_write_its_own_key_and_read_nothing() {
         [
             "$KV.teredo_ports.web",
             "teredo.ask.web",
+            "teredo.api.STREAM.INFO.KV_teredo_ports",
             "$JS.API.STREAM.INFO.KV_teredo_ports"
         ]
     );
     assert_eq!(host.subscribe(), ["_INBOX_web.>", "teredo.confirmed.web.*"]);
+}
+
+/// The server writes its answers to any reply subject, so each host has an account of its own.
+#[test]
+fn no_host_is_in_the_account_of_the_bucket() {
+    let text = account(&[
+        user("web", FleetRole::Host),
+        user("fw1", FleetRole::Perimeter),
+    ]);
+    let (bucket, hosts) = text.split_once("\"TEREDO-web\"").unwrap();
+    assert!(bucket.contains("# perimeter fw1") && !bucket.contains("# host"));
+    assert!(hosts.contains("# host web") && !hosts.contains("jetstream {"));
 }
 
 #[test]

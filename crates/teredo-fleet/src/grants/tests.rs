@@ -32,6 +32,15 @@ fn a_host_with_grants_of_its_own_has_these_alone() {
     assert!(!permits(&grants, "other", "198.51.100.1"));
 }
 
+/// The narrowest grant has the address, as the narrowest route has a packet.
+#[test]
+fn an_address_that_is_given_to_a_host_is_no_longer_for_all() {
+    let grants = grants(&["192.0.2.0/24", "web=192.0.2.7"]);
+    assert!(permits(&grants, "web", "192.0.2.7"));
+    assert!(!permits(&grants, "mail", "192.0.2.7"));
+    assert!(permits(&grants, "mail", "192.0.2.8"));
+}
+
 #[test]
 fn grants_of_single_hosts_alone_leave_nothing_to_others() {
     assert!(!permits(&grants(&["web=192.0.2.7"]), "other", "192.0.2.8"));

@@ -49,6 +49,7 @@ impl World {
             revision: self.revision,
             stamp: seconds(1_000_000 + taken),
             value: Some(&entry.encode()),
+            is_copy: false,
         };
         self.ledger.learn(&news, self.start + seconds(arrived))
     }
@@ -60,6 +61,7 @@ impl World {
             revision: self.revision,
             stamp: seconds(1_000_000 + second),
             value: None,
+            is_copy: false,
         };
         self.ledger.learn(&news, self.start + seconds(second))
     }
@@ -173,6 +175,7 @@ fn a_renewal_at_the_last_moment_is_looked_at() {
         revision: 2,
         stamp: seconds(1_000_000) + late,
         value: Some(&renewal),
+        is_copy: false,
     };
     let learnt = world.ledger.learn(&news, world.start + late);
     assert_eq!(learnt.unwrap(), Learnt::Renewed);
@@ -311,6 +314,7 @@ fn what_a_host_may_not_say_opens_nothing_and_closes_nothing() {
             revision,
             stamp: seconds(1_000_001),
             value: Some(value),
+            is_copy: false,
         };
         name(world.ledger.learn(&news, world.start + seconds(1)))
     };
@@ -351,4 +355,38 @@ fn the_mapped_endpoint_is_open_only_if_asked_for() {
     assert!(world.is_open(0, MAPPED) && world.is_open(0, OLD));
     world.put(1, &entry("web", 2, 0)).unwrap();
     assert!(!world.is_open(1, MAPPED));
+}
+
+/// After the loss of all servers, the new bucket counts from 1: a renewal there is one.
+#[test]
+fn a_new_bucket_renews_what_the_old_one_had() {
+    let mut world = World::new();
+    for second in [0, 5] {
+        world.put(second, &entry("web", 1 + second, 4500)).unwrap();
+    }
+    world.ledger.begin_anew();
+    world.revision = 0;
+    assert_eq!(
+        world.put(10, &entry("web", 11, 4500)).unwrap(),
+        Learnt::Renewed
+    );
+    assert!(world.is_open(24, OLD) && !world.is_open(25, OLD));
+    // The old entries are known there, too.
+    assert_eq!(name(world.put(11, &entry("web", 6, 4500))), "replayed");
+}
+
+/// A user who may read lets the server's answer be written into the bucket.
+#[test]
+fn a_copy_by_the_server_counts_for_nothing() {
+    let mut world = World::new();
+    let value = entry("web", 1, 4500).encode();
+    let news = News {
+        key: "web",
+        revision: 1,
+        stamp: seconds(1_000_000),
+        value: Some(&value),
+        is_copy: true,
+    };
+    assert_eq!(name(world.ledger.learn(&news, world.start)), "copied");
+    assert!(!world.is_open(0, OLD));
 }

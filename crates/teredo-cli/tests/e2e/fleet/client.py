@@ -1,4 +1,4 @@
-"""A client of NATS that knows the protocol and nothing else: SERVER CA USER SEED-FILE ask SUBJECT PAYLOAD | flood SUBJECT TIMES"""
+"""A client of NATS that knows the protocol and nothing else: SERVER CA USER SEED-FILE ask SUBJECT PAYLOAD | flood SUBJECT TIMES | reply SUBJECT REPLY | rollup SUBJECT PAYLOAD"""
 import base64, json, socket, ssl, subprocess, sys, tempfile, time
 
 server, ca, user, seed_file, verb, subject, argument = sys.argv[1:]
@@ -54,8 +54,17 @@ if verb == "flood":
         local = {"address": "192.0.2.66", "port": 1024 + number % 60000}
         publish(json.dumps(entry | {"local": local, "sequence": number, "time": at}))
     print("sent")
+elif verb == "reply":
+    tls.sendall(f"PUB {subject} {argument} 2\r\n{{}}\r\nPING\r\n".encode())
+    while not (line := lines.readline().decode()).startswith("PONG"):
+        print(line, end="")
 else:
-    publish(argument)
+    if verb == "rollup":
+        header = "NATS/1.0\r\nNats-Rollup: all\r\n\r\n"
+        total = len(header) + len(argument)
+        tls.sendall(f"HPUB {subject} {inbox} {len(header)} {total}\r\n{header}{argument}\r\n".encode())
+    else:
+        publish(argument)
     while True:
         try:
             line = lines.readline().decode()

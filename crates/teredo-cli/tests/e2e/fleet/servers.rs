@@ -136,6 +136,24 @@ impl Fleet {
         self.talk(host, user, &["ask", subject, payload])
     }
 
+    /// Writes the key of `user`, and lets the server answer to this subject.
+    pub(crate) fn reply(&self, host: &Host, user: &str, to: &str) -> String {
+        self.talk(
+            host,
+            user,
+            &["reply", &format!("$KV.teredo_ports.{user}"), to],
+        )
+    }
+
+    /// Writes the key of `user` with the request to remove all other entries. Returns the answer.
+    pub(crate) fn roll_up(&self, host: &Host, user: &str) -> String {
+        self.talk(
+            host,
+            user,
+            &["rollup", &format!("$KV.teredo_ports.{user}"), "{}"],
+        )
+    }
+
     /// Writes the key of `user` so often, as fast as it can.
     pub(crate) fn flood(&self, host: &Host, user: &str, times: u32) {
         let answer = self.talk(
