@@ -59,13 +59,18 @@ fn main() -> Result<()> {
             .worker_threads(2)
             .enable_all()
             .build()?;
+        let rebinds = {
+            let cluster = Cluster::start(&namespace, &program)?;
+            runtime.block_on(rebind::measure(&cluster, arguments.rebinds))?
+        };
         let mut rounds = Vec::new();
         for hosts in &arguments.hosts {
             let cluster = Cluster::start(&namespace, &program)?;
-            rounds.push(runtime.block_on(scale::measure(&cluster, *hosts))?);
+            let round = runtime.block_on(scale::measure(&cluster, *hosts))?;
+            // A later round may fail.
+            eprintln!("{round:?}");
+            rounds.push(round);
         }
-        let cluster = Cluster::start(&namespace, &program)?;
-        let rebinds = runtime.block_on(rebind::measure(&cluster, arguments.rebinds))?;
         Ok((rounds, rebinds))
     })??;
     page::print(&rounds, &rebinds, arguments.out.as_deref())

@@ -16,6 +16,9 @@ const HOSTS: u32 = 20;
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the first may take.
+const BEGIN: Duration = Duration::from_secs(30);
+
 /// The times of both, sorted.
 #[derive(Debug)]
 pub(crate) struct Times {
@@ -36,15 +39,18 @@ pub(crate) async fn measure(cluster: &Cluster, count: u32) -> Result<Times> {
     let hosts = Hosts::new(cluster, HOSTS).await?;
     let (here, there) = (cluster.connect().await?, cluster.connect().await?);
     cluster.create_bucket(Duration::from_secs(15)).await?;
-    hosts.write(0..HOSTS).await?;
     let mut confirmations = here.subscribe("teredo.confirmed.host-0.fw").await?;
     let mut echo = there.subscribe("bare").await?;
     here.flush().await?;
     there.flush().await?;
+    hosts.write(0..HOSTS).await?;
     let mut times = Times {
         rebinds: Vec::new(),
         bare: Vec::new(),
     };
+    // The perimeter may have to notice the bucket first.
+    let first = tokio::time::timeout(BEGIN, confirmations.next()).await;
+    first.context("the perimeter does not confirm")?;
     // In turn, so that both have the same machine.
     for round in 0..count {
         times.bare.push(bare(&here, &mut echo).await?);
