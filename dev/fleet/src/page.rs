@@ -148,6 +148,7 @@ fn draw(
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 15))
         .margin(12)
+        .margin_right(30)
         .x_label_area_size(34)
         .y_label_area_size(44)
         .build_cartesian_2d(0.0..right, 0.0..top)?;

@@ -162,10 +162,19 @@ impl Judge {
         let after = now.saturating_duration_since(end);
         self.open = self.open.max(after);
         if after > self.lease + self.late {
+            let current = known.and_then(|known| known.port).map(|(port, _)| port);
+            let causes = [
+                (ended, format!("its client has {current:?}")),
+                (told, "its host does not reach the cluster".to_owned()),
+                (following, "the perimeter does not follow".to_owned()),
+            ];
+            let causes = causes.into_iter().filter(|(since, _)| since.is_some());
+            let causes: Vec<_> = causes.map(|(_, cause)| cause).collect();
             return Err(format!(
-                "{port} is open at {} {} ms after its end",
+                "{port} is open at {} {} ms after its end: {}",
                 side.perimeter(),
-                after.as_millis()
+                after.as_millis(),
+                causes.join(", ")
             ));
         }
         Ok(())

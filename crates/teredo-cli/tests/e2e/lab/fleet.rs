@@ -84,7 +84,7 @@ fn no_kill_leaves_a_port_open_or_closes_a_live_one() {
     let kills = if std::env::var_os("TEREDO_LONG").is_some() {
         200
     } else {
-        8
+        4
     };
     let stage = Stage::new();
     let in_time = IN_TIME + Duration::from_secs(3) * kills;
@@ -104,7 +104,10 @@ fn no_kill_leaves_a_port_open_or_closes_a_live_one() {
         .sum();
     assert_eq!(sum, u64::from(kills));
     for time in ["open_ms", "closed_ms"] {
-        assert!(facts[time].as_f64().unwrap() <= LEASE_MS + 500.0, "{facts}");
+        assert!(
+            facts[time].as_f64().unwrap() <= LEASE_MS + 1_000.0,
+            "{facts}"
+        );
     }
 }
 
