@@ -206,7 +206,7 @@ fn a_thread_that_has_ended_deletes_nothing_any_more() {
     owner.end();
     // A thread that lived on would wait for the answer until the deadline.
     given_up
-        .recv_timeout(DEADLINE / 2)
+        .recv_timeout(DEADLINE * 9 / 10)
         .expect("the thread has ended");
     assert_eq!(igd.changes(), ["AddPortMapping"]);
     assert_eq!(*store.0.lock().unwrap(), Some(mapping));
