@@ -491,7 +491,8 @@ impl Run {
         self.report(true).await;
     }
 
-    /// Settles the state if the bucket has it and each perimeter has confirmed it (N-16).
+    /// Lets the node use its new port (N-16): the bucket has the entry, and every perimeter has confirmed it. Until then, does
+    /// nothing.
     async fn settle(&mut self) {
         let Some(Unsettled {
             sequence,

@@ -182,8 +182,7 @@ pub(crate) fn prefix() -> &'static Path {
         if prefix.exists() {
             std::fs::remove_dir_all(&prefix).unwrap();
         }
-        let mut xtask = cargo();
-        xtask.args(["run", "--quiet", "--locked", "--package", "xtask", "--"]);
+        let mut xtask = xtask();
         xtask.args(["install", "--libraries", "--debug", "--prefix"]);
         run(xtask.arg(&prefix));
         prefix
@@ -205,6 +204,13 @@ pub(crate) fn cargo() -> Command {
         }
     }
     cargo
+}
+
+/// `cargo xtask`.
+pub(crate) fn xtask() -> Command {
+    let mut xtask = cargo();
+    xtask.args(["run", "--quiet", "--locked", "--package", "xtask", "--"]);
+    xtask
 }
 
 /// A program of a Debian package. Where it is missing, the test fails and says so.

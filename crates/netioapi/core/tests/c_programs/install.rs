@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use crate::compile::{FLAVOURS, Flavour, cargo, run, tool};
+use crate::compile::{FLAVOURS, Flavour, run, tool, xtask};
 
 /// The files below a folder, by their paths from there, with their modes; links with what they lead to.
 fn files(folder: &Path) -> BTreeSet<(String, String)> {
@@ -71,16 +71,8 @@ fn of_library(Flavour { library, .. }: Flavour) -> [(String, String); 5] {
 fn installs_what_it_should_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..2 {
-        let mut xtask = cargo();
-        xtask.args([
-            "run",
-            "--quiet",
-            "--locked",
-            "--package",
-            "xtask",
-            "--",
-            "install",
-        ]);
+        let mut xtask = xtask();
+        xtask.arg("install");
         xtask.args(["--debug", "--prefix", "/opt/teredo", "--destdir"]);
         run(xtask.arg(folder.path()));
     }
