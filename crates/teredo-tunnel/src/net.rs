@@ -19,6 +19,7 @@ use teredo::wire::PORT;
 pub use decision::{Decision, Decisions, passes_reverse_path};
 pub use departures::Departures;
 pub use hardware::is_virtual;
+pub(crate) use interface::into_io;
 pub use interface::{
     ANNOUNCED_TABLE, AnnouncedRoutes, Difference, Interface, InterfaceConfig, InterfaceError,
     Network, NetworkError, ROUTING_TABLE, SEGMENTS_PER_SEND,

@@ -5,10 +5,11 @@
 //! reverse path filter asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
@@ -20,6 +21,8 @@ use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
 use teredo_bpf::{MOST_SOURCES, Source};
 
+use crate::net::into_io;
+
 /// An address block: network and length in bits.
 pub(super) type Block = (Ipv4Addr, u8);
 
@@ -27,6 +30,9 @@ pub(super) type Block = (Ipv4Addr, u8);
 const TABLE_DEFAULT: u32 = 253;
 const TABLE_MAIN: u32 = 254;
 const TABLE_LOCAL: u32 = 255;
+
+/// The most routes of all tables that are read. A router has a million, which would be read again after each change.
+const MOST_ROUTES: usize = 2 * MOST_SOURCES;
 
 /// The network of the host at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +65,14 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    pub(super) async fn read(handle: &Handle) -> Result<Self, rtnetlink::Error> {
-        let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
+    pub(super) async fn read(handle: &Handle) -> io::Result<Self> {
+        Ok(Self {
+            routes: read_routes().await?,
+            ..Self::read_all_but_routes(handle).await.map_err(into_io)?
+        })
+    }
+
+    async fn read_all_but_routes(handle: &Handle) -> Result<Self, rtnetlink::Error> {
         let links: Vec<LinkMessage> = handle.link().get().execute().try_collect().await?;
         let mut polled = BTreeSet::new();
         for link in links.iter().filter(|link| is_veth(link)) {
@@ -78,7 +90,7 @@ impl Tables {
                 .execute()
                 .try_collect()
                 .await?,
-            routes: handle.route().get(all).execute().try_collect().await?,
+            routes: Vec::new(),
         })
     }
 
@@ -187,6 +199,9 @@ impl Tables {
 
     /// The routes and the refused blocks. A more special route within a refused block is refused, too.
     fn sources(&self, mut refused: Vec<Block>) -> Result<Vec<Source>, String> {
+        if self.routes.len() > MOST_ROUTES {
+            return Err(format!("the host has more than {MOST_ROUTES} routes"));
+        }
         let mut routes: BTreeMap<Block, (u32, Option<NonZeroU32>)> = BTreeMap::new();
         for route in &self.routes {
             let len = route.header.destination_prefix_length;
@@ -228,6 +243,18 @@ impl Tables {
         };
         Ok(sources.into_iter().map(source).collect())
     }
+}
+
+/// The routes of all tables; of more than [`MOST_ROUTES`] so many and one.
+async fn read_routes() -> io::Result<Vec<RouteMessage>> {
+    // A connection of its own: the kernel lists no more once it is closed.
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    let connection = tokio::spawn(connection);
+    let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
+    let listed = handle.route().get(all).execute();
+    let routes = listed.take(MOST_ROUTES + 1).try_collect().await;
+    connection.abort();
+    routes.map_err(into_io)
 }
 
 /// Whether a rule is one of the three that every host has.

@@ -27,8 +27,11 @@ use crate::net::NOTICE_BUFFER;
 
 const XFRMNLGRP_POLICY: u32 = 4;
 
-/// The least time between two looks at the host, so that one which changes all the time costs little.
+/// The least time between two looks at the host, so that one which changes all the time costs little,
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// and how many times the time of a look it is at least.
+const SHARE: u32 = 10;
 
 /// How often rules of iptables-legacy are looked for. Nothing announces them.
 const LEGACY: Duration = Duration::from_secs(2);
@@ -116,7 +119,7 @@ async fn watch(
     let _connection = tokio::spawn(connection);
     let mut first = Some(first);
     loop {
-        let next = Instant::now() + PAUSE;
+        let began = Instant::now();
         // Before the look, so that no change between is missed.
         notices.take();
         let placed = match Tables::read(&handle).await {
@@ -132,6 +135,7 @@ async fn watch(
             let _ = first.try_send(placed);
         }
         let obstacle = host::obstacle(&kernel.services());
+        let next = began + PAUSE.max(SHARE * began.elapsed());
         let changing = if notices.take_rules() {
             // They have changed meanwhile.
             true

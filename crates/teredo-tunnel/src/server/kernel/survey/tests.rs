@@ -1,6 +1,10 @@
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
 use netlink_packet_route::route::RouteHeader;
 
 use super::*;
+use crate::netns::{isolated, netlink};
 
 fn route(
     destination: [u8; 4],
@@ -109,4 +113,27 @@ fn a_rule_that_chooses_other_routes_is_refused() {
     };
     let reason = tables.survey([].into_iter(), Vec::new()).unwrap_err();
     assert!(reason.contains("priority 32766"), "{reason}");
+}
+
+/// A router's table is not read to its end, again and again.
+#[test]
+fn of_a_million_routes_few_are_read() {
+    isolated(|| {
+        let routes: String = (0..20_000)
+            .map(|n| format!("route add blackhole 10.{}.{}.0/24\n", n / 256, n % 256))
+            .collect();
+        let mut ip = Command::new("ip")
+            .args(["-batch", "-"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("ip runs; is `iproute2` installed?");
+        let mut input = ip.stdin.take().unwrap();
+        input.write_all(routes.as_bytes()).unwrap();
+        drop(input);
+        assert!(ip.wait().unwrap().success());
+        let tables = netlink(async |handle| Tables::read(&handle).await.unwrap());
+        assert_eq!(tables.routes.len(), MOST_ROUTES + 1);
+        let reason = tables.sources(Vec::new()).unwrap_err();
+        assert_eq!(reason, "the host has more than 8192 routes");
+    });
 }
