@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use crate::delay::Delay;
 use crate::{Entry, EntryError, Grants, HostKey, ParseKeyError, ServerClock};
 
 /// The hosts that a ledger has room for by default.
@@ -21,7 +22,7 @@ const FORMER_BOOTS: usize = 3;
 /// The terms under which entries open endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// How long an entry lasts from the server's stamp on.
+    /// How long an entry lasts from the server's stamp on; one that was held up on its way to the server, shorter by that.
     pub lease: Duration,
     /// Whether the mapped endpoint of each host is open, too.
     pub mapped: bool,
@@ -129,8 +130,10 @@ struct Host {
     sequence: u64,
     /// The local and the mapped one.
     endpoints: [Option<SocketAddrV4>; 2],
+    /// When the server would have taken the last entry if nothing had held it up.
     stamp: Duration,
     arrived: Instant,
+    delay: Delay,
     /// Its own lease, if it named one.
     lease: Option<Duration>,
 }
@@ -184,7 +187,7 @@ impl Ledger {
     pub fn begin_anew(&mut self) {
         self.clock = ServerClock::new(self.terms.lease);
         for (_, host) in &mut self.hosts {
-            host.revision = 0;
+            (host.revision, host.delay) = (0, Delay::default());
         }
     }
 
@@ -237,6 +240,8 @@ impl Ledger {
         endpoints: [Option<SocketAddrV4>; 2],
         (news, now): (&News<'_>, Instant),
     ) {
+        let mut delay = Delay::default();
+        delay.of(entry.time, news.stamp, self.terms.lease);
         let index = self.hosts.insert(Host {
             key: key.clone(),
             revision: news.revision,
@@ -247,6 +252,7 @@ impl Ledger {
             endpoints: [None; 2],
             stamp: news.stamp,
             arrived: now,
+            delay,
             lease: entry.lease,
         });
         // `Terms::hosts` is far below.
@@ -272,6 +278,7 @@ impl Ledger {
         }
         let same = same_boot && entry.sequence == host.sequence && endpoints == host.endpoints;
         if !same_boot {
+            host.delay = Delay::default();
             let ended = std::mem::replace(&mut host.boot, entry.boot.into());
             host.former.push(ended);
             if host.former.len() > FORMER_BOOTS {
@@ -279,7 +286,9 @@ impl Ledger {
             }
         }
         (host.time, host.sequence) = (entry.time, entry.sequence);
-        (host.stamp, host.arrived, host.lease) = (news.stamp, now, entry.lease);
+        let held_up = host.delay.of(entry.time, news.stamp, self.terms.lease);
+        host.stamp = news.stamp.saturating_sub(held_up);
+        (host.arrived, host.lease) = (now, entry.lease);
         if same {
             // The kernel must not keep a longer lease than the new one; and at the last moment of the old one, its element
             // may have gone.
@@ -379,11 +388,11 @@ impl Ledger {
         self.owners.keys().copied()
     }
 
-    /// The last entry of a host.
+    /// The last entry of a host; none if its lease has ended.
     #[must_use]
-    pub fn state(&self, key: &HostKey) -> Option<HostState> {
+    pub fn state(&self, key: &HostKey, now: Instant) -> Option<HostState> {
         let host = &self.hosts[*self.names.get(key)? as usize];
-        Some(HostState {
+        (!self.rest(host, now).is_zero()).then(|| HostState {
             boot: host.boot.clone(),
             time: host.time,
             sequence: host.sequence,

@@ -15,10 +15,10 @@
 //! | file | |
 //! |---|---|
 //! | `key.rs`, `entry.rs` | what the bucket holds: a key a host, [`Entry`] as its value |
-//! | `ledger.rs`, `clock.rs`, `grants.rs` | what a perimeter makes of it, without I/O |
+//! | `ledger.rs`, `clock.rs`, `delay.rs`, `grants.rs` | what a perimeter makes of it, without I/O |
 //! | `confirm.rs` | what a perimeter tells a host |
 //! | `servers.rs`, `bucket.rs`, `doubt.rs` | NATS, and when a connection is given up |
-//! | `publisher.rs`, `details.rs` | the host's side |
+//! | `publisher.rs`, `entry_clock.rs`, `details.rs` | the host's side |
 //! | `perimeter.rs`, `patience.rs` | the firewall's side |
 //! | `account.rs` | the configuration of nats-server |
 
@@ -28,9 +28,11 @@ mod account;
 mod bucket;
 mod clock;
 mod confirm;
+mod delay;
 mod details;
 mod doubt;
 mod entry;
+mod entry_clock;
 mod grants;
 mod key;
 mod ledger;

@@ -487,7 +487,7 @@ impl Run {
     }
 
     async fn tell(&self, host: &HostKey) {
-        let Some(state) = self.ledger.state(host) else {
+        let Some(state) = self.ledger.state(host, std::time::Instant::now()) else {
             return;
         };
         if self.client.connection_state() == State::Connected {

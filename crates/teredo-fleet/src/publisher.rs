@@ -9,7 +9,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::path::PathBuf;
 use std::pin::pin;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Event, Subscriber};
@@ -26,6 +26,7 @@ use crate::bucket::{Bucket, BucketError};
 use crate::confirm::{ASK, CONFIRMED, Perimeters};
 use crate::details::{self, Details};
 use crate::doubt::Doubt;
+use crate::entry_clock::EntryClock;
 use crate::servers::{ConnectError, Connection, Servers};
 use crate::wait::{message, until};
 use crate::{Entry, HostKey};
@@ -173,9 +174,7 @@ struct Run {
     missing_since: Option<Instant>,
     perimeters: Perimeters,
     state: Option<Snapshot>,
-    /// The clock of the entries: it never goes back.
-    started: (Duration, Instant),
-    last_time: Duration,
+    clock: EntryClock,
     /// When a connection without success is given up.
     doubt: Doubt,
     puts: FuturesUnordered<Put>,
@@ -207,9 +206,6 @@ impl Run {
         details: watch::Receiver<Details>,
     ) -> Self {
         let now = Instant::now();
-        let wall = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
         Self {
             gate: GatingSubscriber::new(&config.socket),
             perimeters: Perimeters::new(config.boot.clone(), &config.perimeters),
@@ -220,8 +216,7 @@ impl Run {
             bucket: None,
             missing_since: None,
             state: None,
-            started: (wall, now),
-            last_time: Duration::ZERO,
+            clock: EntryClock::start(),
             doubt: Doubt::new(now),
             puts: FuturesUnordered::new(),
             unsettled: None,
@@ -429,10 +424,6 @@ impl Run {
     }
 
     fn entry(&mut self, state: Snapshot) -> Entry {
-        let (wall, began) = self.started;
-        let micros = (wall + began.elapsed()).as_micros();
-        let now = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
-        self.last_time = now.max(self.last_time + Duration::from_micros(1));
         let details = *self.details.borrow_and_update();
         // The status may be of another moment than the port, and during a change it is.
         let same_port = details
@@ -449,7 +440,7 @@ impl Run {
             mapped: details.mapped.filter(|_| same_port),
             sequence: state.sequence,
             boot: self.config.boot.clone(),
-            time: self.last_time,
+            time: self.clock.next(),
             // The bucket's needs no mention.
             lease: self.config.lease.filter(|wanted| {
                 self.bucket

@@ -108,6 +108,27 @@ fn an_entry_is_a_lease() {
     assert!(world.is_open(19, OLD) && !world.is_open(20, OLD));
 }
 
+/// An old entry that a cut kept in TCP has a fresh stamp. It opens nothing when the cut ends, whatever comes after it.
+#[test]
+fn an_entry_that_was_held_up_counts_from_when_it_was_written() {
+    let mut world = World::new();
+    for second in [0, 5, 10] {
+        world.put(second, &entry("web", second, 4500)).unwrap();
+    }
+    // Written at the beginning of a cut of a minute.
+    world.deliver(72, 72, &entry("web", 12, 4500)).unwrap();
+    assert!(!world.is_open(72, OLD));
+    assert_eq!(
+        world.ledger.state(&"web".parse().unwrap(), world.at(72)),
+        None
+    );
+    // Written shortly before its end.
+    world.deliver(72, 72, &entry("web", 68, 4501)).unwrap();
+    assert!(world.is_open(82, NEW) && !world.is_open(83, NEW));
+    world.put(73, &entry("web", 73, 4501)).unwrap();
+    assert!(world.is_open(87, NEW) && !world.is_open(88, NEW));
+}
+
 /// A host may want a shorter lease than the bucket has, and not a longer one.
 #[test]
 fn a_shorter_lease_of_one_host_holds_for_it_alone() {
