@@ -65,6 +65,10 @@ async fn ended(session: &mut Session, tell_state: impl Fn()) {
 
 fn connect_failure(what: &str, error: ConnectError) -> Failure {
     let hint = match &error {
+        ConnectError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            "'teredo publish nats-config' writes the keys; the authority is the one that signed the \
+             servers' certificates"
+        }
         ConnectError::File { .. } => "the file must be readable for this user",
         ConnectError::Credentials(_) => {
             "'teredo publish nats-config' writes such files, and so does nsc of NATS"

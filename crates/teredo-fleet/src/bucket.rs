@@ -210,8 +210,19 @@ async fn find(context: &Context) -> Result<Option<Stream>, BucketError> {
             {
                 Err(BucketError::OtherAccount)
             }
-            _ => Err(BucketError::Unreachable(error.to_string())),
+            _ => Err(BucketError::Unreachable(in_words(&error.to_string()))),
         },
+    }
+}
+
+/// The library's words, and the usual cause of them.
+fn in_words(error: &str) -> String {
+    if error.contains("no responders") {
+        String::from(
+            "nobody answers for it: the servers have no JetStream, or the account of this user does not import the bucket",
+        )
+    } else {
+        error.to_owned()
     }
 }
 

@@ -4,13 +4,14 @@
 //!  host                       bucket                 perimeter
 //!   │── entry (time T) ─────────>│── entry ────────────>│ opens the endpoint
 //!   │<───────── teredo.confirmed.HOST.PERIMETER (T) ────│
-//!   │── teredo.ask.HOST ───────────────────────────────>│ if no answer came: the perimeter says it again
+//!   │── teredo.ask.HOST ───────────────────────────────>│ if no answer came, and every half a minute:
+//!   │<───────── teredo.confirmed.HOST.PERIMETER (T) ────│ the perimeter says it again
 //! ```
 //!
 //! They are plain messages. One that is lost costs a question, or the deadline of the gate.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -72,43 +73,65 @@ impl Confirmation {
 #[derive(Debug)]
 pub(crate) struct Perimeters {
     boot: String,
-    confirmed: BTreeMap<HostKey, Duration>,
+    known: BTreeMap<HostKey, Known>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// The time of the last entry that it has confirmed.
+    confirmed: Duration,
+    /// When it was last heard.
+    heard: Option<Instant>,
 }
 
 impl Perimeters {
     pub(crate) fn new(boot: String, names: &[HostKey]) -> Self {
-        let never = |name: &HostKey| (name.clone(), Duration::ZERO);
+        let never = |name: &HostKey| (name.clone(), Known::default());
         Self {
             boot,
-            confirmed: names.iter().map(never).collect(),
+            known: names.iter().map(never).collect(),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.confirmed.is_empty()
+        self.known.is_empty()
     }
 
     /// Takes the message of a perimeter; one that is not waited for counts for nothing.
-    pub(crate) fn take(&mut self, perimeter: &str, message: &[u8]) {
+    pub(crate) fn take(&mut self, perimeter: &str, message: &[u8], now: Instant) {
         let known = perimeter
             .parse()
             .ok()
-            .and_then(|name: HostKey| self.confirmed.get_mut(&name));
+            .and_then(|name: HostKey| self.known.get_mut(&name));
         let confirmation =
             Confirmation::decode(message).filter(|message| message.boot == self.boot);
         if let (Some(known), Some(time)) = (known, confirmation.and_then(|message| message.time()))
         {
-            *known = (*known).max(time);
+            known.confirmed = known.confirmed.max(time);
+            known.heard = Some(now);
         }
     }
 
     /// Those that have not confirmed the entry of this time.
     pub(crate) fn missing(&self, time: Duration) -> Vec<&HostKey> {
         let missing = self
-            .confirmed
+            .known
             .iter()
-            .filter(|(_, confirmed)| **confirmed < time);
+            .filter(|(_, known)| known.confirmed < time);
         missing.map(|(name, _)| name).collect()
+    }
+
+    /// Those that have confirmed, and were not heard for so long.
+    pub(crate) fn silent(&self, now: Instant, limit: Duration) -> Vec<&HostKey> {
+        let is_silent = |known: &Known| {
+            let heard = known.heard?;
+            Some(now.saturating_duration_since(heard) > limit)
+        };
+        let silent = self
+            .known
+            .iter()
+            .filter(|(_, known)| is_silent(known) == Some(true));
+        silent.map(|(name, _)| name).collect()
     }
 }
 

@@ -17,7 +17,7 @@
 //! | `key.rs`, `entry.rs` | what the bucket holds: a key a host, [`Entry`] as its value |
 //! | `ledger.rs`, `clock.rs`, `delay.rs`, `grants.rs` | what a perimeter makes of it, without I/O |
 //! | `confirm.rs` | what a perimeter tells a host |
-//! | `servers.rs`, `bucket.rs`, `doubt.rs` | NATS, and when a connection is given up |
+//! | `servers.rs`, `cause.rs`, `bucket.rs`, `doubt.rs` | NATS, why there is no connection, and when one is given up |
 //! | `publisher.rs`, `entry_clock.rs`, `details.rs` | the host's side |
 //! | `perimeter.rs`, `patience.rs` | the firewall's side |
 //! | `account.rs` | the configuration of nats-server |
@@ -26,6 +26,7 @@
 
 mod account;
 mod bucket;
+mod cause;
 mod clock;
 mod confirm;
 mod delay;
@@ -52,8 +53,7 @@ pub use key::{HostKey, MAX_KEY, ParseKeyError};
 pub use ledger::{HostState, Learnt, Ledger, MAX_HOSTS, News, Refusal, Terms};
 pub use perimeter::{Perimeter, PerimeterConfig, PerimeterError, PerimeterStatus};
 pub use publisher::{
-    DEFAULT_LEASE, GATE, Publisher, PublisherConfig, PublisherError, PublisherStatus,
-    SHORTEST_LEASE,
+    DEFAULT_LEASE, Publisher, PublisherConfig, PublisherError, PublisherStatus, SHORTEST_LEASE,
 };
 pub use servers::{ConnectError, ParseUrlError, Servers, Urls};
 

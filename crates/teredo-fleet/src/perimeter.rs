@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, Event, Message};
+use async_nats::{Client, ClientError, Event, Message};
 use futures_util::FutureExt as _;
 use teredo_firewall::{EndpointSet, EndpointSetError, SetPath};
 use teredo_nft::{Change, Monitor, NftError};
@@ -51,6 +51,8 @@ const SNAPSHOT: Duration = Duration::from_secs(30);
 
 /// How long a confirmation may wait for the connection.
 const CONFIRM_WITHIN: Duration = Duration::from_millis(100);
+
+const UNCONNECTED: &str = "there is no connection to the servers";
 
 /// The configuration of a perimeter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -185,6 +187,8 @@ struct Run {
     created: Option<i128>,
     /// When to look for the bucket again.
     watch_at: Instant,
+    /// The words for it while there is no connection.
+    unconnected: String,
     /// When a connection without success is given up.
     doubt: Doubt,
     /// How long the next watch may take to begin.
@@ -231,6 +235,7 @@ impl Run {
             created: None,
             // The news of the connection comes first.
             watch_at: now + RETRY * 2,
+            unconnected: UNCONNECTED.to_owned(),
             doubt: Doubt::new(now),
             patience: Patience::new(),
             pending: HashSet::new(),
@@ -294,7 +299,7 @@ impl Run {
     async fn follow(&mut self) {
         self.watch_at = Instant::now() + RETRY;
         if self.client.connection_state() != State::Connected {
-            self.lose("there is no connection to the servers");
+            self.lose(&self.unconnected.clone());
             return;
         }
         // Where hosts need no credentials, the first of them creates the bucket, with the lease that it wants.
@@ -342,10 +347,17 @@ impl Run {
             Event::Disconnected => {
                 // The bucket's consumer may go on without anybody: the next one begins with all entries.
                 self.watch = None;
-                self.lose("there is no connection to the servers");
+                UNCONNECTED.clone_into(&mut self.unconnected);
+                self.lose(UNCONNECTED);
             }
             // Such as a permission that is missing.
             Event::ServerError(error) => tracing::error!(%error, "the server refuses"),
+            Event::ClientError(ClientError::Other(cause)) => {
+                if self.client.connection_state() != State::Connected {
+                    self.unconnected = format!("{UNCONNECTED}: {cause}");
+                    self.lose(&self.unconnected.clone());
+                }
+            }
             other => tracing::debug!(%other, "news of the connection"),
         }
     }

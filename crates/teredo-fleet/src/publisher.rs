@@ -12,12 +12,13 @@ use std::pin::pin;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Event, Subscriber};
+use async_nats::{ClientError, Event, Subscriber};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use teredo_notify::Snapshot;
 use teredo_notify::hub::GateReport;
+use teredo_notify::types::FLEET_BACKEND;
 use teredo_notify::watcher::{GatingError, GatingSubscriber};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -34,9 +35,6 @@ use crate::{Entry, HostKey};
 /// The lease of a bucket that a publisher creates.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 
-/// The publisher's name for the firewalls behind it, in its reports to the node.
-pub const GATE: &str = "the fleet's perimeters";
-
 /// The shortest lease: three renewals have to fit in it.
 pub const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
@@ -48,6 +46,12 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// How often it is asked once the deadline is over.
 const ASK_LATER: Duration = Duration::from_secs(1);
+
+/// How often the perimeters are asked although they have confirmed,
+const CHECK: Duration = Duration::from_secs(30);
+
+/// and how long one may be silent: two questions and their answers may be lost.
+const SILENCE: Duration = Duration::from_secs(75);
 
 /// How soon what the servers refused is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -187,6 +191,8 @@ struct Run {
     reported: Option<String>,
     renew_at: Instant,
     ask_at: Option<Instant>,
+    /// When the perimeters are asked although they have confirmed.
+    check_at: Instant,
 }
 
 #[derive(Debug)]
@@ -225,6 +231,7 @@ impl Run {
             reported: None,
             renew_at: now,
             ask_at: None,
+            check_at: now + CHECK,
         }
     }
 
@@ -247,11 +254,13 @@ impl Run {
                 Some((time, outcome)) = self.puts.next() => self.acknowledged(time, outcome).await,
                 message = message(&mut confirmations) => {
                     let name = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
-                    self.perimeters.take(&name, &message.payload);
+                    let now = std::time::Instant::now();
+                    self.perimeters.take(&name, &message.payload, now);
                     self.settle().await;
                 }
                 () = sleep_until(self.renew_at) => self.put().await,
                 () = until(self.ask_at) => self.ask().await,
+                () = sleep_until(self.check_at) => self.check().await,
                 () = sleep_until(self.doubt.at()) => {
                     if self.trouble.is_none() {
                         self.doubt.settle(Instant::now());
@@ -324,6 +333,12 @@ impl Run {
                 tracing::error!(refusal, "the server refuses");
                 self.refusal = Some(refusal.clone());
                 self.fail(refusal).await;
+            }
+            Event::ClientError(ClientError::Other(cause)) => {
+                if self.client.connection_state() != State::Connected {
+                    self.fail(format!("there is no connection to the servers: {cause}"))
+                        .await;
+                }
             }
             other => {
                 tracing::debug!(%other, "news of the connection");
@@ -530,6 +545,18 @@ impl Run {
         if is_late {
             self.report(false).await;
         }
+        self.send_question().await;
+    }
+
+    /// Asks whether the perimeters still hold what they have confirmed: one may have died since.
+    async fn check(&mut self) {
+        self.check_at = Instant::now() + CHECK.mul_f64(0.8 + 0.2 * fastrand::f64());
+        if !self.perimeters.is_empty() {
+            self.send_question().await;
+        }
+    }
+
+    async fn send_question(&self) {
         if self.client.connection_state() == State::Connected {
             // One that is lost is repeated.
             let _ = self
@@ -544,11 +571,13 @@ impl Run {
         let port = self.state.map_or(0, |state| state.port);
         let waiting = self.unsettled.as_ref().and_then(|unsettled| {
             let missing = self.perimeters.missing(unsettled.time?);
-            let names: Vec<_> = missing.iter().map(|name| name.as_str()).collect();
-            (!names.is_empty())
-                .then(|| format!("{} did not confirm port {port}", names.join(" and ")))
+            told(&missing, &format!("did not confirm port {port}"))
         });
-        let trouble = self.trouble.clone().or(waiting);
+        let silent = || {
+            let silent = self.perimeters.silent(std::time::Instant::now(), SILENCE);
+            told(&silent, "confirmed the port, and no longer answers")
+        };
+        let trouble = self.trouble.clone().or(waiting).or_else(silent);
         let is_new = self.reported != trouble;
         if !is_new && !always {
             return;
@@ -561,7 +590,7 @@ impl Run {
         let report = GateReport {
             trouble: trouble.clone(),
             protects: Vec::new(),
-            backend: Some(GATE.to_owned()),
+            backend: Some(FLEET_BACKEND.to_owned()),
             random_trouble: Some(String::from(
                 "the perimeters of a fleet open no random ports",
             )),
@@ -587,6 +616,12 @@ impl Run {
             }
         }
     }
+}
+
+/// The names of perimeters, and their deed; none if there are none.
+fn told(perimeters: &[&HostKey], deed: &str) -> Option<String> {
+    let names: Vec<_> = perimeters.iter().map(|name| name.as_str()).collect();
+    (!names.is_empty()).then(|| format!("{} {deed}", names.join(" and ")))
 }
 
 /// The address from which the kernel sends to the world; it sends nothing to find out.

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr};
 use tokio::sync::mpsc;
 
 use crate::HostKey;
+use crate::cause::Causes;
 
 /// How long a server may take to accept a connection, or to answer a request.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -53,6 +54,10 @@ pub struct Urls(Vec<String>);
 pub struct ParseUrlError(String);
 
 impl Urls {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
     /// Whether each of them asks for TLS.
     #[must_use]
     pub fn are_encrypted(&self) -> bool {
@@ -109,7 +114,7 @@ pub enum ConnectError {
     Options(#[from] async_nats::ConnectError),
 }
 
-/// A connection, and what happens to it.
+/// A connection, and what happens to it. A [`ClientError`] is in words, and says why there is none.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) client: Client,
@@ -132,6 +137,7 @@ impl Servers {
         ping: Duration,
     ) -> Result<Connection, ConnectError> {
         let (sender, events) = mpsc::channel(EVENTS);
+        let causes = Causes::new(self.urls.clone());
         let mut options = ConnectOptions::new()
             .name(name)
             .custom_inbox_prefix(inbox_prefix(inbox))
@@ -144,8 +150,11 @@ impl Servers {
                 pause.min(LONGEST_PAUSE)
             })
             .event_callback(move |event| {
-                // A full channel holds news enough.
-                drop(sender.try_send(event));
+                match event {
+                    Event::ClientError(ClientError::Other(failure)) => causes.ask(failure, &sender),
+                    // A full channel holds news enough.
+                    event => drop(sender.try_send(event)),
+                }
                 std::future::ready(())
             });
         if let Some(path) = &self.creds {

@@ -256,7 +256,7 @@ impl Hub {
             changes: state.log.changes(),
             subscribers: state.feeds.len() as u64,
             missed: state.gates.missed(),
-            departed: state.gates.departed().is_some(),
+            departed: state.gates.firewall_departed(),
         }
     }
 

@@ -9,8 +9,9 @@ mod status;
 pub use event::{Detail, EVENT_SCHEMA, Event, EventName, PortKind, UnknownEventName, rfc3339};
 pub use peer::{MAX_PEERS, Peer, PeerState};
 pub use status::{
-    CarriedPackets, Carrier, Counters, DataPath, FirewallStatus, GatewayStatus, Lane, Limited,
-    NatBehaviour, Notifications, Pair, Peers, Phase, PortChanges, Role, STATUS_SCHEMA, Status,
+    CarriedPackets, Carrier, Counters, DataPath, FLEET_BACKEND, FirewallStatus, GatewayStatus,
+    Lane, Limited, NatBehaviour, Notifications, Pair, Peers, Phase, PortChanges, Role,
+    STATUS_SCHEMA, Status,
 };
 
 #[cfg(test)]

@@ -1,39 +1,94 @@
 //! Judges what a fleet asks of this host: the publisher of its port, and the firewall at the perimeter.
 
 use serde_json::Value;
-use teredo_fleet::GATE;
 use teredo_notify::types::FirewallStatus;
 
 use super::check::{Check, id};
-use super::seen::Seen;
+use super::seen::{Process, Seen};
+use crate::fleet::report::PERIMETER_SOCKET;
+
+const PUBLISH: &str = "teredo-publish";
+const PERIMETER: &str = "teredo-perimeter";
 
 pub(super) fn judge(seen: &Seen) -> Vec<Check> {
     let gates = seen
         .status()
         .map_or(&[][..], |status| status.firewall.as_slice());
-    let publisher = gates.iter().find(|gate| is_publisher(gate));
+    let publisher = gates.iter().find(|gate| gate.is_of_fleet());
     vec![
-        publisher.map_or_else(
-            || Check::ok(id::FLEET_PUBLISHER, "this host belongs to no fleet"),
-            of_publisher,
-        ),
-        seen.perimeter.as_ref().map_or_else(
-            || Check::ok(id::FLEET_PERIMETER, "this host is no perimeter"),
-            of_perimeter,
-        ),
+        publisher.map_or_else(|| without_publisher(seen), of_publisher),
+        seen.perimeter
+            .as_ref()
+            .map_or_else(|| without_perimeter(seen), of_perimeter),
     ]
 }
 
-/// Whether a gate is the publisher of a fleet: it opens no port of this host.
-pub(super) fn is_publisher(gate: &FirewallStatus) -> bool {
-    gate.backend.as_deref() == Some(GATE)
+/// Whether this host is a perimeter, or is to be one.
+pub(super) fn is_perimeter(seen: &Seen) -> bool {
+    seen.perimeter.is_some() || runs_perimeter(seen) || is_wanted(seen, PERIMETER)
+}
+
+fn runs_perimeter(seen: &Seen) -> bool {
+    seen.running("firewall").any(Process::is_perimeter)
+}
+
+fn is_wanted(seen: &Seen, unit: &str) -> bool {
+    seen.unit(unit).is_some_and(|unit| {
+        unit.file == "enabled" || matches!(&*unit.active, "active" | "activating" | "failed")
+    })
+}
+
+/// No publisher has reported to the service.
+fn without_publisher(seen: &Seen) -> Check {
+    let id = id::FLEET_PUBLISHER;
+    let runs = seen.running("publish").next().is_some();
+    if !runs && !is_wanted(seen, PUBLISH) {
+        return Check::ok(id, "this host belongs to no fleet");
+    }
+    let check = Check::fail(id, "the perimeters do not learn of this host's port");
+    if !runs {
+        return check
+            .why(format!("{PUBLISH} is enabled, and does not run"))
+            .fix(format!(
+                "journalctl -u {PUBLISH} -n 20 --no-pager\nsystemctl restart {PUBLISH}"
+            ));
+    }
+    let why = if seen.status().is_some() {
+        "the publisher runs, and does not report to the service that was asked: it follows another --socket, or may not \
+         confirm ports, for which it has to be in the service's group"
+    } else {
+        "the publisher runs, and there is no service whose port it could publish"
+    };
+    check
+        .why(why)
+        .advise(format!("'journalctl -u {PUBLISH}' tells more"))
+}
+
+fn without_perimeter(seen: &Seen) -> Check {
+    let id = id::FLEET_PERIMETER;
+    if !is_perimeter(seen) {
+        return Check::ok(id, "this host is no perimeter");
+    }
+    let check = Check::fail(id, "the firewall of the fleet does not answer");
+    if runs_perimeter(seen) {
+        return check
+            .why(format!(
+                "it runs, and not with the socket {PERIMETER_SOCKET}, where 'teredo status' asks it"
+            ))
+            .advise("'teredo --socket PATH status' asks another one");
+    }
+    check
+        .why(format!("{PERIMETER} is enabled, and does not run"))
+        .fix(format!(
+            "journalctl -u {PERIMETER} -n 20 --no-pager\nsystemctl restart {PERIMETER}"
+        ))
 }
 
 fn of_publisher(gate: &FirewallStatus) -> Check {
     let id = id::FLEET_PUBLISHER;
     match &gate.trouble {
-        Some(trouble) if trouble.contains("did not confirm") => {
-            Check::warn(id, "a firewall at the perimeter has not confirmed the port")
+        Some(trouble) if trouble.contains("did not confirm") || trouble.contains("no longer answers") => {
+            Check::warn(id, "a firewall at the perimeter does not confirm the port")
                 .why(trouble)
                 .advise("look at that perimeter: 'teredo doctor' there, and whether its name is right in --perimeter")
         }

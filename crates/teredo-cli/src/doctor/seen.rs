@@ -319,7 +319,7 @@ pub(crate) struct Process {
 impl Process {
     /// The command of this program that it runs.
     pub(crate) fn command(&self) -> Option<&str> {
-        const COMMANDS: [&str; 4] = ["client", "server", "relay", "firewall"];
+        const COMMANDS: [&str; 5] = ["client", "server", "relay", "firewall", "publish"];
         let mut arguments = self.arguments.iter().skip(1).map(String::as_str);
         (self.name == "teredo").then_some(())?;
         arguments.find(|argument| COMMANDS.contains(argument))
@@ -336,6 +336,11 @@ impl Process {
                 argument.strip_prefix(&prefix)
             }
         })
+    }
+
+    /// Whether it is the firewall of a fleet, and not that of this host's port.
+    pub(crate) fn is_perimeter(&self) -> bool {
+        self.command() == Some("firewall") && self.option("--fleet").is_some()
     }
 
     pub(crate) fn program(&self) -> Program {
@@ -570,7 +575,8 @@ impl Seen {
         })
     }
 
-    /// The roles of this host, by what runs, by its settings and by its units. A host without any is to be a client.
+    /// The roles of this host, by what runs, by its settings and by its units. A host without any is to be a client, unless
+    /// it is the perimeter of a fleet.
     pub(crate) fn roles(&self) -> Roles {
         let role = self.status().map(|status| status.role);
         let enabled = |name: &str| match &self.units {
@@ -589,10 +595,12 @@ impl Seen {
                 || has.relay
                 || runs("relay")
                 || enabled("teredo-relay"),
-            firewall: has.firewall || runs("firewall") || enabled("teredo-firewall"),
+            firewall: has.firewall
+                || !self.running("firewall").all(Process::is_perimeter)
+                || enabled("teredo-firewall"),
         };
         roles.client |= runs("client");
-        if !roles.server && !roles.relay {
+        if !roles.server && !roles.relay && !super::fleet::is_perimeter(self) {
             roles.client = true;
         }
         roles

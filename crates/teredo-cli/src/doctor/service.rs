@@ -88,9 +88,14 @@ fn socket(seen: &Seen) -> Check {
                 .why("if it was started and has ended, its last words say why: start it by hand to see them")
                 .fix(start);
         }
+        let what = if roles.server {
+            "a server"
+        } else {
+            "a perimeter"
+        };
         return Check::ok(
             id,
-            "no client or relay is to run here: this host is a server",
+            format!("no client or relay is to run here: this host is {what}"),
         );
     }
     // A unit that is to have the socket is started.

@@ -2,6 +2,7 @@
 
 mod counters;
 mod fields;
+mod fleet;
 mod kernel;
 mod lab;
 mod probe;
@@ -9,11 +10,12 @@ mod settings;
 mod trace;
 
 /// Every word, by the command or file that has it.
-pub(super) const SOURCES: [(&str, &[Word]); 8] = [
+pub(super) const SOURCES: [(&str, &[Word]); 9] = [
     ("'teredo status'", WORDS),
     ("'teredo status'", fields::WORDS),
     ("'teredo status'", counters::WORDS),
     ("'teredo status'", kernel::WORDS),
+    ("'teredo status'", fleet::WORDS),
     ("'teredo probe'", probe::WORDS),
     ("'teredo trace'", trace::WORDS),
     ("'teredo lab'", lab::WORDS),

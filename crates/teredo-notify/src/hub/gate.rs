@@ -13,6 +13,7 @@ use super::random::{RandomPart, UNAWARE};
 use super::sync::MutexGuard;
 use super::{Hub, RegisterError, State};
 use crate::Snapshot;
+use crate::types::FLEET_BACKEND;
 
 /// How long a gate may take before the client goes on without it (N-16).
 pub const SETTLE_DEADLINE: Duration = Duration::from_millis(250);
@@ -24,12 +25,28 @@ pub(super) struct Gates {
     /// How many gates have each mark, so that the lowest is found without a look at all of them.
     marks: BTreeMap<u64, usize>,
     missed: u64,
-    /// The last firewall, if it has ended and no other one reports.
-    departed: Option<GateOwner>,
+    departed: Departed,
     /// How many threads wait in [`Hub::wait_settled`].
     waiting: usize,
     /// The highest sequence that no gate delays.
     mark: watch::Sender<u64>,
+}
+
+/// The last gate of each kind, if it has ended and no other one of its kind reports.
+#[derive(Debug, Default)]
+struct Departed {
+    firewall: Option<GateOwner>,
+    publisher: Option<GateOwner>,
+}
+
+impl Departed {
+    fn like(&mut self, report: &GateReport) -> &mut Option<GateOwner> {
+        if report.is_of_fleet() {
+            &mut self.publisher
+        } else {
+            &mut self.firewall
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -112,6 +129,14 @@ pub struct GateReport {
     pub valid: Duration,
 }
 
+impl GateReport {
+    /// Whether it is of the publisher of a fleet, which opens no port of this host.
+    #[must_use]
+    pub fn is_of_fleet(&self) -> bool {
+        self.backend.as_deref() == Some(FLEET_BACKEND)
+    }
+}
+
 /// The state of a gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GateStatus {
@@ -171,7 +196,7 @@ impl Gates {
             entries: BTreeMap::new(),
             marks: BTreeMap::new(),
             missed: 0,
-            departed: None,
+            departed: Departed::default(),
             waiting: 0,
             mark: watch::Sender::new(u64::MAX),
         }
@@ -185,8 +210,8 @@ impl Gates {
         self.missed
     }
 
-    pub(super) fn departed(&self) -> Option<&GateOwner> {
-        self.departed.as_ref()
+    pub(super) fn firewall_departed(&self) -> bool {
+        self.departed.firewall.is_some()
     }
 
     pub(super) fn mark(&self) -> watch::Receiver<u64> {
@@ -269,9 +294,12 @@ impl Drop for GateRegistration {
         let mut state = self.hub.lock();
         if let Some(gone) = state.gates.entries.remove(&self.id) {
             state.gates.move_mark(Some(gone.mark()), None);
-            let mut others = state.gates.entries.values();
-            if gone.report.is_some() && others.all(|other| other.report.is_none()) {
-                state.gates.departed = Some(gone.owner);
+            if let Some((report, _)) = gone.report {
+                let others = state.gates.entries.values();
+                let mut reports = others.filter_map(|other| Some(&other.report.as_ref()?.0));
+                if reports.all(|other| other.is_of_fleet() != report.is_of_fleet()) {
+                    *state.gates.departed.like(&report) = Some(gone.owner);
+                }
             }
         }
         // First: without this gate, its rules may go.
@@ -358,9 +386,9 @@ impl Hub {
         let entry = state.gates.entries.get_mut(&id);
         let entry = entry.ok_or(SettleError::UnknownSubscription(id))?;
         let before = entry.random_trouble();
-        entry.report = Some((report, Instant::now()));
+        entry.report = Some((report.clone(), Instant::now()));
         let refuses = entry.random_trouble().is_some() && before.is_none();
-        state.gates.departed = None;
+        *state.gates.departed.like(&report) = None;
         if refuses {
             // A client that waits for this gate need not wait any longer.
             self.settled_further(state);
@@ -488,11 +516,17 @@ impl Hub {
         state.gates.status(state.log.current()).collect()
     }
 
-    /// The last gate that [reported](Self::report), if it has ended and no other one reports: nobody opens the port any
-    /// more.
+    /// The last firewall of this host that [reported](Self::report), if it has ended and no other one reports: nobody opens
+    /// the port here any more.
     #[must_use]
     pub fn departed_firewall(&self) -> Option<GateOwner> {
-        self.lock().gates.departed.clone()
+        self.lock().gates.departed.firewall.clone()
+    }
+
+    /// The last [publisher](GateReport::is_of_fleet) that reported, if it has ended and no other one reports.
+    #[must_use]
+    pub fn departed_publisher(&self) -> Option<GateOwner> {
+        self.lock().gates.departed.publisher.clone()
     }
 
     /// Calls `hook` whenever a gate has settled, admitted or refused something, or ended, which changes

@@ -256,13 +256,13 @@ pub(super) async fn status(context: &Context) -> Status {
         notifications: context.hub.notifications(),
         ..status
     };
-    add_problems(&mut status, context.hub.departed_firewall());
+    add_problems(&mut status, &context.hub);
     status
 }
 
 /// Adds the troubles that firewalls report, and two that they cannot report: an interface that no firewall protects,
 /// and a port that no firewall follows any more.
-fn add_problems(status: &mut Status, departed: Option<GateOwner>) {
+fn add_problems(status: &mut Status, hub: &Hub) {
     let mut problems = Vec::new();
     if let Some(interface) = &status.interface {
         let protects = |gate: &FirewallStatus| gate.protects.contains(interface);
@@ -287,18 +287,27 @@ fn add_problems(status: &mut Status, departed: Option<GateOwner>) {
             problems.push(format!("{name}{pid}: {trouble}"));
         }
     }
-    if let Some(owner) = departed {
-        let name = owner.command.as_deref().unwrap_or("a firewall");
-        let pid = owner
-            .pid
-            .map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    if let Some(owner) = hub.departed_firewall() {
         problems.push(format!(
-            "{name}{pid} has ended, and no firewall follows the port: the exception closes with its lease; run \
-             'teredo firewall' again"
+            "{} has ended, and no firewall follows the port: the exception closes with its lease; run 'teredo firewall' again",
+            named(&owner, "a firewall")
+        ));
+    }
+    if let Some(owner) = hub.departed_publisher() {
+        problems.push(format!(
+            "{} has ended, and the fleet's perimeters learn of no new port: they close this one with its lease; run 'teredo \
+             publish' again",
+            named(&owner, "a publisher")
         ));
     }
     problems.append(&mut status.problems);
     status.problems = problems;
+}
+
+fn named(owner: &GateOwner, otherwise: &str) -> String {
+    let name = owner.command.as_deref().unwrap_or(otherwise);
+    let pid = owner.pid.map(|pid| format!(" (pid {pid})"));
+    format!("{name}{}", pid.unwrap_or_default())
 }
 
 impl From<GateStatus> for FirewallStatus {

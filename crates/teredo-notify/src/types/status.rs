@@ -416,3 +416,14 @@ pub struct FirewallStatus {
     /// Why it opens no random ports, so that the client does without; none: it opens them.
     pub random_trouble: Option<String>,
 }
+
+/// The [backend](FirewallStatus::backend) of the publisher of a fleet: firewalls on other hosts open the port.
+pub const FLEET_BACKEND: &str = "the fleet's perimeters";
+
+impl FirewallStatus {
+    /// Whether it is the publisher of a fleet, which opens no port of this host.
+    #[must_use]
+    pub fn is_of_fleet(&self) -> bool {
+        self.backend.as_deref() == Some(FLEET_BACKEND)
+    }
+}

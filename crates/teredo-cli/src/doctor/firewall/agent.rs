@@ -3,7 +3,6 @@
 use teredo_notify::types::FirewallStatus;
 
 use crate::doctor::check::{Check, Id, id};
-use crate::doctor::fleet;
 use crate::doctor::seen::Seen;
 
 /// The troubles that agents report, by the check that they belong to.
@@ -40,9 +39,7 @@ pub(super) fn gates(seen: &Seen) -> Vec<&FirewallStatus> {
     let all = seen
         .status()
         .map_or(&[][..], |status| status.firewall.as_slice());
-    all.iter()
-        .filter(|gate| !fleet::is_publisher(gate))
-        .collect()
+    all.iter().filter(|gate| !gate.is_of_fleet()).collect()
 }
 
 /// The first trouble of a kind.

@@ -7,13 +7,15 @@ use std::path::Path;
 use super::command::ask;
 use crate::doctor::seen::{Unit, Units, short};
 
-const UNITS: [&str; 6] = [
+const UNITS: [&str; 8] = [
     "teredo-client.service",
     "teredo-client.socket",
     "teredo-server.service",
     "teredo-relay.service",
     "teredo-firewall.service",
     "teredo-hooks.service",
+    "teredo-publish.service",
+    "teredo-perimeter.service",
 ];
 
 /// The properties that are asked for.
@@ -29,7 +31,9 @@ pub(super) fn all(instance: Option<&str>) -> Units {
     }
     let instance = instance.map(|name| format!("teredo-client@{name}.service"));
     let names = UNITS.into_iter().chain(instance.as_deref());
-    let names: Vec<_> = names.chain(["teredo-client@*.service"]).collect();
+    let names: Vec<_> = names
+        .chain(["teredo-client@*.service", "teredo-announce@*.service"])
+        .collect();
     match show(PROPERTIES, &names) {
         Ok(text) => {
             let mut units = parse(&text);

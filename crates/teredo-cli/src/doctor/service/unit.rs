@@ -72,6 +72,10 @@ fn failed(units: &[Unit]) -> Option<Check> {
             "its settings are faulty (exit status 78), so it is not tried again".to_owned(),
             format!("teredo config check\nsystemctl restart {typed}"),
         ),
+        "243" => (
+            "systemd could not read its key, the file of LoadCredential in the unit (exit status 243)".to_owned(),
+            format!("systemctl cat {typed}\nsystemctl restart {typed}"),
+        ),
         code => (
             format!(
                 "its result is '{}', exit status {code}; its log says more",
@@ -415,6 +419,8 @@ fn is_missed(seen: &Seen, unit: &Unit) -> bool {
         "teredo-server" => has.server && !runs("server"),
         "teredo-relay" => has.relay && !runs("relay"),
         "teredo-firewall" => has.firewall && !runs("firewall"),
+        // The checks of the fleet tell.
+        "teredo-publish" | "teredo-perimeter" => false,
         _ => roles.client && seen.status().is_none() && name == seen.unit_of("client"),
     }
 }

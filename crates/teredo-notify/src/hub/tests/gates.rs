@@ -1,6 +1,7 @@
 use futures_util::FutureExt;
 
 use super::*;
+use crate::types::FLEET_BACKEND;
 
 fn gate(hub: &Hub) -> GateRegistration {
     hub.register_gate(GateOwner {
@@ -258,6 +259,37 @@ fn a_firewall_that_has_ended_is_named_until_there_is_another() {
     assert_eq!(departed().as_deref(), Some("second"));
     let _third = firewall("third");
     assert_eq!(departed(), None);
+}
+
+/// The publisher of a fleet opens no port here: it takes the place of no firewall, and none takes its place.
+#[test]
+fn a_firewall_that_has_ended_is_named_beside_a_publisher() {
+    let hub = Hub::new();
+    let report = |name: &str, backend: Option<&str>| {
+        let owner = GateOwner {
+            pid: None,
+            command: Some(name.to_owned()),
+        };
+        let gate = hub.register_gate(owner).unwrap();
+        let report = GateReport {
+            backend: backend.map(str::to_owned),
+            ..GateReport::default()
+        };
+        hub.report(gate.id(), report.clone()).unwrap();
+        (gate, report)
+    };
+    let (publisher, again) = report("publisher", Some(FLEET_BACKEND));
+    let (firewall, _) = report("firewall", None);
+    drop(firewall);
+    hub.report(publisher.id(), again).unwrap();
+    let departed = hub.departed_firewall().and_then(|owner| owner.command);
+    assert_eq!(departed.as_deref(), Some("firewall"));
+    assert_eq!(hub.departed_publisher(), None);
+    let _other = report("other", Some("firewalld"));
+    drop(publisher);
+    assert_eq!(hub.departed_firewall(), None);
+    let departed = hub.departed_publisher().and_then(|owner| owner.command);
+    assert_eq!(departed.as_deref(), Some("publisher"));
 }
 
 /// A node that passes packets beside the firewall must know of each change before it goes on.
