@@ -27,8 +27,10 @@ const PAUSE: Duration = Duration::from_millis(1500);
 /// one half above the lease.
 const MOMENT: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(30);
-/// The kills that a breach quotes.
-const QUOTED: usize = 6;
+/// The events, and the lines of a log, that a breach quotes.
+const QUOTED: usize = 16;
+/// How long a set may not be read.
+const BLIND: Duration = Duration::from_secs(10);
 
 /// A part that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,19 +226,28 @@ impl Course {
 
     /// Compares both sets with what is so.
     fn look(&mut self, fleet: &Fleet) -> anyhow::Result<()> {
-        let open = SIDES.map(|side| (side, fleet.record.now(side)));
+        let open = SIDES.map(|side| (side, fleet.record.latest(side)));
         let now = Instant::now();
         for host in 0..HOSTS {
             self.judge.port(host, fleet.members.endpoint(host), now);
         }
         for (side, open) in open {
-            if let Err(breach) = self.judge.look(side, &open, now) {
-                let since = now - self.begun;
+            // The content is of the moment of the look, which may have waited for the kernel.
+            let Some((at, open)) = open.filter(|(at, _)| now - *at < BLIND) else {
+                bail!(
+                    "the set of {} has not been read for {BLIND:?}",
+                    side.perimeter()
+                );
+            };
+            if let Err(breach) = self.judge.look(side, &open, at) {
+                let since = at - self.begun;
                 let down: Vec<_> = self.down.iter().map(|(part, _)| part.to_string()).collect();
                 bail!(
-                    "after {:.1} s, with {} down: {breach}",
+                    "after {:.1} s, with {} down: {breach}; the log of {} ends: {}",
                     since.as_secs_f64(),
-                    down.join(" and ")
+                    down.join(" and "),
+                    side.perimeter(),
+                    fleet.members.last_words(side, QUOTED).join(" | ")
                 );
             }
         }
@@ -271,15 +282,17 @@ impl Course {
         let now = Instant::now();
         self.down.push((part, now + self.dice.up_to(longest)));
         self.counts[part.kind()] += 1;
-        self.last.push(format!(
-            "{part} at {:.1} s",
-            (now - self.begun).as_secs_f64()
-        ));
+        self.note(part.to_string(), now);
+        self.tell(now);
+        Ok(true)
+    }
+
+    fn note(&mut self, event: String, now: Instant) {
+        let since = (now - self.begun).as_secs_f64();
+        self.last.push(format!("{event} at {since:.1} s"));
         if self.last.len() > QUOTED {
             self.last.remove(0);
         }
-        self.tell(now);
-        Ok(true)
     }
 
     /// Brings back the parts whose time has come.
@@ -289,6 +302,7 @@ impl Course {
             .partition(|(_, until)| *until <= now);
         self.down = down;
         for (part, _) in due {
+            self.note(format!("{part} back"), now);
             let (members, network) = (&mut fleet.members, &fleet.network);
             match part {
                 Part::Server(server) => fleet.cluster.start_server(server)?,

@@ -93,6 +93,13 @@ impl Members {
         Ok(())
     }
 
+    /// The last lines of a perimeter's log.
+    pub(super) fn last_words(&self, side: Side, count: usize) -> Vec<String> {
+        let process = self.perimeters[side as usize].as_ref();
+        let mut lines = process.map(Process::lines).unwrap_or_default();
+        lines.split_off(lines.len().saturating_sub(count))
+    }
+
     /// The status of a perimeter, by itself; none while it does not run.
     pub(super) fn perimeter_status(&self, side: Side) -> Option<Value> {
         report::ask(&self.socket(side.perimeter())).map(report::Report::into_json)

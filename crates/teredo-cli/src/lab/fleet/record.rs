@@ -24,10 +24,13 @@ pub(super) type Open = BTreeSet<SocketAddrV4>;
 #[derive(Debug, Default)]
 struct History {
     changes: Vec<(Instant, Open)>,
+    /// The last look.
+    looked: Option<Instant>,
 }
 
 impl History {
     fn note(&mut self, at: Instant, open: Open) {
+        self.looked = Some(at);
         if self.changes.last().is_none_or(|(_, last)| *last != open) {
             self.changes.push((at, open));
         }
@@ -131,6 +134,11 @@ impl Record {
     /// The open endpoints at the perimeter of a side.
     pub(super) fn now(&self, side: Side) -> Open {
         self.with(side, History::now)
+    }
+
+    /// The same with the moment of the look; none before the first one.
+    pub(super) fn latest(&self, side: Side) -> Option<(Instant, Open)> {
+        self.with(side, |history| Some((history.looked?, history.now())))
     }
 
     /// When both perimeters had opened an endpoint, at or after this moment.
