@@ -70,6 +70,12 @@ impl Entry {
             .map_or(self.exempt, |settled| settled.max(self.exempt))
     }
 
+    pub(super) fn is_of_fleet(&self) -> bool {
+        self.report
+            .as_ref()
+            .is_some_and(|(report, _)| report.is_of_fleet())
+    }
+
     /// Why it opens no random ports; none if it does, or may.
     pub(super) fn random_trouble(&self) -> Option<String> {
         let reported = || self.report.as_ref()?.0.random_trouble.clone();
@@ -292,9 +298,14 @@ impl GateRegistration {
 impl Drop for GateRegistration {
     fn drop(&mut self) {
         let mut state = self.hub.lock();
+        let mut change = GateChange::Ended;
         if let Some(gone) = state.gates.entries.remove(&self.id) {
             state.gates.move_mark(Some(gone.mark()), None);
             if let Some((report, _)) = gone.report {
+                if report.is_of_fleet() {
+                    // It kept no packet of this host.
+                    change = GateChange::Reported;
+                }
                 let others = state.gates.entries.values();
                 let mut reports = others.filter_map(|other| Some(&other.report.as_ref()?.0));
                 if reports.all(|other| other.is_of_fleet() != report.is_of_fleet()) {
@@ -303,7 +314,7 @@ impl Drop for GateRegistration {
             }
         }
         // First: without this gate, its rules may go.
-        self.hub.tell_of_gates(state, GateChange::Ended);
+        self.hub.tell_of_gates(state, change);
         self.hub.settled_further(self.hub.lock());
     }
 }

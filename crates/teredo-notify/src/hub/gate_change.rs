@@ -79,7 +79,8 @@ impl Hub {
         let mut summary = GateSummary::default();
         for gate in state.gates.entries.values() {
             summary.gates += 1;
-            summary.behind += usize::from(!gate.is_in_sync(current));
+            // The publisher of a fleet keeps no packet of this host.
+            summary.behind += usize::from(!gate.is_of_fleet() && !gate.is_in_sync(current));
             summary.until = gate.expires().into_iter().chain(summary.until).min();
         }
         summary
