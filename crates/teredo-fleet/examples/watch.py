@@ -9,6 +9,7 @@ announce that, so each program keeps the time itself.
 """
 
 import asyncio
+import ipaddress
 import json
 import ssl
 import sys
@@ -54,17 +55,31 @@ async def main(url: str, ca: str, seed: str) -> None:
         if message is None:
             continue
         host = message.subject.removeprefix(f"$KV.{BUCKET}.")
-        entry = json.loads(message.data) if message.data else {}
-        if entry.get("schema") != "teredo.port/1" or entry.get("host") != host:
-            entry = {}
-        local = entry.get("local") or {"port": 0}
-        endpoint = f"{local['address']}:{local['port']}" if local["port"] else None
+        try:
+            endpoint, lease = read(host, message.data, ttl)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            # A host can write anything to its own key. What it had ends with its lease.
+            print(f"skip  {host}: {error!r}", file=sys.stderr, flush=True)
+            continue
         if host in known and known[host][0] != endpoint:
             close(host, "the port has changed" if endpoint else "the host has no port")
         if endpoint:
             if host not in known:
                 print(f"open  {endpoint}  {host}", flush=True)
-            known[host] = (endpoint, time.monotonic() + min(ttl, entry.get("lease", ttl)))
+            known[host] = (endpoint, time.monotonic() + lease)
+
+
+def read(host: str, value: bytes, ttl: float) -> tuple[str | None, float]:
+    """The endpoint of an entry, and how long it lasts; no endpoint: the key was deleted, or the host has no port."""
+    if not value:
+        return None, 0
+    entry = json.loads(value)
+    if entry["schema"] != "teredo.port/1" or entry["host"] != host:
+        raise ValueError("no entry of this key")
+    local = entry.get("local") or {"port": 0}
+    lease = entry.get("lease")
+    endpoint = f"{ipaddress.IPv4Address(local['address'])}:{int(local['port'])}" if local["port"] else None
+    return endpoint, ttl if lease is None else min(ttl, float(lease))
 
 
 asyncio.run(main(*sys.argv[1:]))

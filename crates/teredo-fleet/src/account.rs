@@ -154,6 +154,9 @@ const SPARE_CONSUMERS: usize = 16;
 /// The longest message of any client, in bytes: an entry, and the requests of the library.
 const MAX_PAYLOAD: usize = 16 * MAX_ENTRY;
 
+/// The connections of a host: one, and those of publishers that it has given up.
+const MAX_CONNECTIONS: usize = 8;
+
 /// The subscriptions of one connection.
 const MAX_SUBSCRIPTIONS: usize = 64;
 
@@ -191,7 +194,11 @@ pub fn account(users: &[User]) -> String {
     );
     // Writing to a text does not fail.
     for (service, _) in services("*") {
-        let _ = writeln!(text, "      {{ service: \"{service}\" }}");
+        // An answer that nobody can give, because the request names a strange reply subject, is not waited for.
+        let _ = writeln!(
+            text,
+            "      {{ service: \"{service}\", response_threshold: \"5s\" }}"
+        );
     }
     let _ = writeln!(text, "      {{ stream: \"{CONFIRMED}.*.*\" }}\n    ]");
     let (hosts, others): (Vec<_>, Vec<_>) =
@@ -203,7 +210,10 @@ pub fn account(users: &[User]) -> String {
     text += "    ]\n  }\n";
     for host in hosts {
         let name = &host.name;
-        let _ = writeln!(text, "  \"{ACCOUNT}-{name}\" {{\n    imports: [");
+        let _ = writeln!(
+            text,
+            "  \"{ACCOUNT}-{name}\" {{\n    limits {{ max_connections: {MAX_CONNECTIONS} }}\n    imports: ["
+        );
         for (service, own) in services(name.as_str()) {
             let _ = writeln!(
                 text,

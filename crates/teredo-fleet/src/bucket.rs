@@ -6,7 +6,9 @@ use async_nats::Client;
 use async_nats::header::HeaderMap;
 use async_nats::jetstream::consumer::push::{self, Messages};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PushConsumer};
-use async_nats::jetstream::context::{GetStreamErrorKind, PublishAckFuture};
+use async_nats::jetstream::context::{
+    GetStreamErrorKind, PublishAckFuture, PublishError, PublishErrorKind,
+};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, Context, ErrorCode};
 
@@ -57,6 +59,23 @@ pub enum BucketError {
     WithoutLease,
 }
 
+/// Why the bucket did not take an entry.
+#[derive(Debug)]
+pub(crate) struct PutError {
+    pub(crate) reason: String,
+    /// Whether there is no bucket, or another one.
+    pub(crate) is_without_bucket: bool,
+}
+
+impl From<PublishError> for PutError {
+    fn from(error: PublishError) -> Self {
+        Self {
+            reason: error.to_string(),
+            is_without_bucket: error.kind() == PublishErrorKind::StreamNotFound,
+        }
+    }
+}
+
 /// The bucket, which exists.
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {
@@ -64,7 +83,7 @@ pub(crate) struct Bucket {
     stream: Stream,
     /// How long an entry lasts.
     pub(crate) lease: Duration,
-    /// When it was created, in nanoseconds since 1970: a new bucket counts its revisions anew.
+    /// When it was created, in nanoseconds since 1970: a new bucket may have servers with other clocks.
     pub(crate) created: i128,
 }
 
@@ -135,10 +154,14 @@ impl Bucket {
         sent.map_err(|error| error.to_string())
     }
 
-    /// Deletes a key.
-    pub(crate) async fn delete(&self, key: &HostKey) -> Result<(), String> {
+    /// Deletes a key, if its entry is still the one of this number: a request may be late, and the next process have written.
+    pub(crate) async fn delete(&self, key: &HostKey, number: u64) -> Result<(), String> {
         let mut headers = HeaderMap::new();
         headers.insert("KV-Operation", "DEL");
+        headers.insert(
+            "Nats-Expected-Last-Subject-Sequence",
+            number.to_string().as_str(),
+        );
         let subject = format!("{PREFIX}{key}");
         let sent = self
             .context
@@ -259,7 +282,6 @@ impl std::fmt::Debug for Watch {
 #[derive(Debug)]
 pub(crate) struct Delivered {
     message: jetstream::Message,
-    revision: u64,
     stamp: Duration,
     /// When it was read.
     pub(crate) at: Instant,
@@ -285,7 +307,7 @@ impl Watch {
                 self.next, info.consumer_sequence
             ));
         }
-        let (revision, pending) = (info.stream_sequence, info.pending);
+        let pending = info.pending;
         let stamp = Duration::from_nanos(
             u64::try_from(info.published.unix_timestamp_nanos()).unwrap_or_default(),
         );
@@ -293,7 +315,6 @@ impl Watch {
         self.is_complete |= pending == 0;
         Ok(Delivered {
             message,
-            revision,
             stamp,
             at: Instant::now(),
         })
@@ -314,7 +335,6 @@ impl Delivered {
                 .subject
                 .strip_prefix(PREFIX)
                 .unwrap_or_default(),
-            revision: self.revision,
             stamp: self.stamp,
             value: operation.is_none().then_some(&self.message.payload),
             // The server puts it into what it reads from a stream for somebody.

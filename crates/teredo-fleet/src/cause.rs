@@ -55,31 +55,36 @@ async fn cause(urls: &Urls, failure: &str) -> String {
     if is(ConnectErrorKind::AuthorizationViolation) || is(ConnectErrorKind::Authentication) {
         return String::from("they refuse the credentials");
     }
-    let mut refused = Vec::new();
+    let (mut accept, mut refused) = (Vec::new(), Vec::new());
     for url in urls.iter() {
         let Ok(server) = url.parse::<ServerAddr>() else {
             continue;
         };
         let (host, port) = (server.host(), server.port());
         match timeout(PATIENCE, TcpStream::connect((host, port))).await {
-            Ok(Ok(_)) => {
-                return of_server(&format!("{host}:{port}"), is(ConnectErrorKind::TimedOut));
-            }
+            Ok(Ok(_)) => accept.push(format!("{host}:{port}")),
             Ok(Err(error)) => refused.push(format!("{host}:{port}: {}", plain(&error))),
             Err(_) => refused.push(format!("{host}:{port} does not answer")),
         }
     }
+    if !accept.is_empty() {
+        refused.push(of_server(&accept, is(ConnectErrorKind::TimedOut)));
+    }
     refused.join(", ")
 }
 
-/// A server that accepts connections.
-fn of_server(server: &str, is_silent: bool) -> String {
+/// Servers that accept connections.
+fn of_server(servers: &[String], is_silent: bool) -> String {
+    let (who, whose) = match servers {
+        [server] => (format!("{server} accepts connections"), "its"),
+        servers => (format!("{} accept connections", servers.join(" and ")), "a"),
+    };
     if is_silent {
-        format!("{server} accepts connections, and does not speak NATS")
+        format!("{who}, and one does not speak NATS in time")
     } else {
         format!(
-            "{server} accepts connections, and the greeting fails: its certificate is of another authority, for another name or \
-             out of date, or it does not offer TLS, or it is full"
+            "{who}, and the greeting fails: {whose} certificate is of another authority, for another name or out of date, or a \
+             server does not offer TLS, or is full"
         )
     }
 }

@@ -47,6 +47,11 @@ impl ServerClock {
         }
     }
 
+    /// Another window from now on.
+    pub fn set_window(&mut self, window: Duration) {
+        self.window = window;
+    }
+
     /// An entry with this stamp, since the epoch, has arrived.
     pub fn observe(&mut self, stamp: Duration, now: Instant) {
         let begun = *self.begun.get_or_insert(now);

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::entry::whole_micros;
 use crate::{HostKey, HostState};
 
 /// The first tokens of the subjects of confirmations.
@@ -36,6 +37,9 @@ pub struct Confirmation {
     pub sequence: u64,
     /// The time of the host's last entry, as the entry has it.
     pub time: String,
+    /// The same since the boot, in microseconds, if the entry has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime_us: Option<u64>,
 }
 
 impl Confirmation {
@@ -44,9 +48,10 @@ impl Confirmation {
     pub fn of(state: &HostState) -> Self {
         Self {
             schema: CONFIRMATION_SCHEMA.to_owned(),
-            boot: state.boot.clone().into(),
+            boot: state.boot.clone(),
             sequence: state.sequence,
             time: teredo_notify::types::rfc3339(SystemTime::UNIX_EPOCH + state.time),
+            uptime_us: state.uptime.map(whole_micros),
         }
     }
 
@@ -62,11 +67,6 @@ impl Confirmation {
     pub fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
-
-    fn time(&self) -> Option<Duration> {
-        let time = humantime::parse_rfc3339(&self.time).ok()?;
-        time.duration_since(SystemTime::UNIX_EPOCH).ok()
-    }
 }
 
 /// The perimeters that a host waits for, and how far each has come.
@@ -78,7 +78,7 @@ pub(crate) struct Perimeters {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
-    /// The time of the last entry that it has confirmed.
+    /// The last entry that it has confirmed, by its time since the boot.
     confirmed: Duration,
     /// When it was last heard.
     heard: Option<Instant>,
@@ -105,26 +105,31 @@ impl Perimeters {
             .and_then(|name: HostKey| self.known.get_mut(&name));
         let confirmation =
             Confirmation::decode(message).filter(|message| message.boot == self.boot);
-        if let (Some(known), Some(time)) = (known, confirmation.and_then(|message| message.time()))
-        {
-            known.confirmed = known.confirmed.max(time);
+        let uptime = confirmation.and_then(|message| message.uptime_us);
+        if let (Some(known), Some(uptime)) = (known, uptime) {
+            known.confirmed = known.confirmed.max(Duration::from_micros(uptime));
             known.heard = Some(now);
         }
     }
 
-    /// Those that have not confirmed the entry of this time.
-    pub(crate) fn missing(&self, time: Duration) -> Vec<&HostKey> {
+    /// Those that have not confirmed the entry of this time since the boot.
+    pub(crate) fn missing(&self, uptime: Duration) -> Vec<&HostKey> {
         let missing = self
             .known
             .iter()
-            .filter(|(_, known)| known.confirmed < time);
+            .filter(|(_, known)| known.confirmed < uptime);
         missing.map(|(name, _)| name).collect()
     }
 
-    /// Those that have confirmed, and were not heard for so long.
-    pub(crate) fn silent(&self, now: Instant, limit: Duration) -> Vec<&HostKey> {
+    /// Those that have confirmed, and were not heard for so long, during a connection that has lasted since then.
+    pub(crate) fn silent(
+        &self,
+        connected: Instant,
+        now: Instant,
+        limit: Duration,
+    ) -> Vec<&HostKey> {
         let is_silent = |known: &Known| {
-            let heard = known.heard?;
+            let heard = known.heard?.max(connected);
             Some(now.saturating_duration_since(heard) > limit)
         };
         let silent = self

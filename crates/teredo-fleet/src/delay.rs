@@ -1,51 +1,67 @@
-//! How long an entry was held up on its way to the server.
+//! How long an entry was held up on its way from a host.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// The least difference between the server's stamp and the host's time that entries of a host have had lately.
+/// How far two entries must be apart to show that nothing holds them up.
+const APART: Duration = Duration::from_secs(1);
+
+/// By how much their ways may differ then: the scheduling of a busy host.
+const JITTER: Duration = Duration::from_millis(200);
+
+/// The usual difference between an entry's arrival and the host's time in it.
 ///
 /// While a link is cut, TCP keeps what was sent, and delivers it when the link is mended. The server stamps it then, so by the
-/// stamp an old entry would be fresh, and open a port of the past. The host's time shows it: the difference of the two clocks
-/// is nearly constant, and an entry with a greater one was held up for the rest.
+/// stamp an old entry would be fresh, and open a port of the past. The host's time shows it: the difference of two clocks that
+/// nobody sets is constant, and an entry with a greater one was held up for the rest.
 ///
 /// ```text
-///  host    ──●t1───●t2───●t3  cut ┌──●t4──>     least: s1 - t1
-///             \     \     └───────┤   \         t3 was held up for (s3 - t3) - (s1 - t1)
-///  server  ────●s1───●s2──────────●s3──●s4──>
+///  host  ──●t1───●t2───●t3  cut ┌──●t4───●t5──>     usual: a1 - t1
+///           \     \     └───────┤   \     \         t3 was held up for (a3 - t3) - (a1 - t1)
+///  here  ────●a1───●a2──────────●a3──●a4───●a5──>   t5 - t4 = a5 - a4, so a5 - t5 is usual from now on
 /// ```
 ///
-/// The host's clock may be set back, so the least difference of two windows counts. A window ends with the first entry after
-/// its time: what was held up while nothing came is compared with what came before.
+/// A machine that is paused, or a clock that is set, changes the difference for good. So it is learnt anew from two entries
+/// that arrive as far apart as they were written, which a burst out of TCP never does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delay {
-    /// The stamp of the first entry of this window.
-    begun: Duration,
-    /// The least differences of this window and of the one before, in microseconds.
-    current: i64,
-    former: i64,
-}
-
-impl Default for Delay {
-    fn default() -> Self {
-        Self {
-            begun: Duration::ZERO,
-            current: i64::MAX,
-            former: i64::MAX,
-        }
-    }
+    /// In microseconds; arrivals count from an epoch of the perimeter.
+    usual: i64,
+    /// The time and the arrival of the last entry.
+    last: (Duration, Instant),
 }
 
 impl Delay {
-    /// How long the entry of this time was held up, which got this stamp. The first was not.
-    pub(crate) fn of(&mut self, time: Duration, stamp: Duration, window: Duration) -> Duration {
-        let difference = micros(stamp).saturating_sub(micros(time));
-        if stamp.saturating_sub(self.begun) >= window {
-            (self.begun, self.former, self.current) = (stamp, self.current, difference);
+    /// Begins with an entry of this time that has arrived, and that was held up so long as far as is known.
+    pub(crate) fn begin(
+        epoch: Instant,
+        time: Duration,
+        arrived: Instant,
+        held_up: Duration,
+    ) -> Self {
+        Self {
+            usual: difference(epoch, time, arrived).saturating_sub(micros(held_up)),
+            last: (time, arrived),
         }
-        self.current = self.current.min(difference);
-        let held_up = difference.saturating_sub(self.current.min(self.former));
-        Duration::from_micros(held_up.unsigned_abs())
     }
+
+    /// How long the next entry was held up. Its time is later than that of the last.
+    pub(crate) fn of(&mut self, epoch: Instant, time: Duration, arrived: Instant) -> Duration {
+        let difference = difference(epoch, time, arrived);
+        let (last_time, last_arrived) = std::mem::replace(&mut self.last, (time, arrived));
+        let written = time.saturating_sub(last_time);
+        let came = arrived.saturating_duration_since(last_arrived);
+        let is_in_step = written >= APART && written.abs_diff(came) <= JITTER;
+        self.usual = if is_in_step {
+            difference
+        } else {
+            self.usual.min(difference)
+        };
+        Duration::from_micros(difference.saturating_sub(self.usual).unsigned_abs())
+    }
+}
+
+fn difference(epoch: Instant, time: Duration, arrived: Instant) -> i64 {
+    micros(arrived.saturating_duration_since(epoch)).saturating_sub(micros(time))
 }
 
 fn micros(time: Duration) -> i64 {

@@ -41,10 +41,13 @@ pub struct Entry {
     pub mapped: Option<SocketAddrV4>,
     /// The number of the announcement in the host's service.
     pub sequence: u64,
-    /// The boot of the host. [`sequence`](Self::sequence) and [`time`](Self::time) are compared within one boot alone.
+    /// The boot of the host. [`sequence`](Self::sequence) and [`uptime`](Self::uptime) are compared within one boot alone.
     pub boot: String,
-    /// When the host wrote it, since the epoch, by the host's clock. Each entry of a boot is later than those before.
+    /// When the host wrote it, since the epoch, by the host's clock.
     pub time: Duration,
+    /// The same as the time since the boot, asleep or not, which nobody can set. Each entry of a boot is later than those
+    /// before, by this or, without it, by [`time`](Self::time).
+    pub uptime: Option<Duration>,
     /// How long the entry lasts, if that is shorter than the bucket keeps it.
     pub lease: Option<Duration>,
 }
@@ -94,6 +97,8 @@ struct Value<'a> {
     sequence: u64,
     boot: &'a str,
     time: &'a str,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uptime_us: Option<u64>,
     /// Seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lease: Option<f64>,
@@ -130,8 +135,14 @@ impl Entry {
             sequence: value.sequence,
             boot: value.boot.to_owned(),
             time: time.ok_or(EntryError::Field("time"))?,
+            uptime: value.uptime_us.map(Duration::from_micros),
             lease: lease.transpose().map_err(|_| EntryError::Field("lease"))?,
         })
+    }
+
+    /// The place of the entry among those of its boot.
+    pub(crate) fn moment(&self) -> Duration {
+        self.uptime.unwrap_or(self.time)
     }
 
     /// The value in JSON.
@@ -152,10 +163,16 @@ impl Entry {
             sequence: self.sequence,
             boot: &self.boot,
             time: &teredo_notify::types::rfc3339(SystemTime::UNIX_EPOCH + self.time),
+            uptime_us: self.uptime.map(whole_micros),
             lease: self.lease.map(|lease| lease.as_secs_f64()),
         };
         serde_json::to_vec(&value).unwrap_or_default()
     }
+}
+
+/// A time in whole microseconds.
+pub(crate) fn whole_micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// No address, or port 0, is no endpoint.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The key of a host: one token of a NATS subject.
 ///
@@ -17,7 +18,7 @@ use std::str::FromStr;
 /// # Ok::<(), teredo_fleet::ParseKeyError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostKey(Box<str>);
+pub struct HostKey(Arc<str>);
 
 /// The longest key, in bytes. It is also the longest host name of Linux.
 pub const MAX_KEY: usize = 64;

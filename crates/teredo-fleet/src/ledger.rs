@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
+use smallvec::SmallVec;
 
+use crate::boot::Boot;
 use crate::delay::Delay;
 use crate::{Entry, EntryError, Grants, HostKey, ParseKeyError, ServerClock};
 
@@ -15,6 +17,9 @@ pub const MAX_HOSTS: usize = 250_000;
 /// A lease with no more time than this may have ended in the kernel: its element can be a little ahead, and one that is about to
 /// end is not added again.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
+
+/// How long a host that is gone stays known: what a cut holds up for so long opens nothing when it comes.
+const MEMORY: Duration = Duration::from_secs(20 * 60);
 
 /// The former boots of a host that it remembers.
 const FORMER_BOOTS: usize = 3;
@@ -37,8 +42,6 @@ pub struct Terms {
 pub struct News<'a> {
     /// The key.
     pub key: &'a str,
-    /// The number of the entry in the bucket; it grows.
-    pub revision: u64,
     /// When the server took it, since the epoch, by the server's clock.
     pub stamp: Duration,
     /// The value; none: the key was deleted.
@@ -50,7 +53,7 @@ pub struct News<'a> {
 /// The effect of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Learnt {
-    /// Nothing: it is known, as those of a snapshot are.
+    /// Nothing: it is known, as those of a snapshot may be.
     Known,
     /// The lease.
     Renewed,
@@ -70,7 +73,7 @@ pub enum Refusal {
     /// The value is no entry of the key.
     #[error(transparent)]
     Entry(#[from] EntryError),
-    /// The host may not name that address.
+    /// The host may not name that address. If it is the mapped one, the local one counts.
     #[error("{0} is not granted to it")]
     NotGranted(Ipv4Addr),
     /// It is not later than the last one of its boot, or of a boot that has ended.
@@ -103,18 +106,21 @@ impl Refusal {
 
 /// The hosts of a bucket.
 ///
-/// Time is that of the bucket's server, as a [`ServerClock`] knows it, and a lease never lasts longer than one lease after
-/// the entry has arrived here. So a snapshot of old entries opens nothing for long.
+/// A lease counts from when the host wrote its entry. How long that took to arrive is known from the entries before it
+/// (`delay.rs`). The first entry of a host may be one of a snapshot: it counts from the server's stamp, by a [`ServerClock`],
+/// and from the host's time if that is earlier. No lease lasts longer than one lease after the entry has arrived here.
 #[derive(Debug)]
 pub struct Ledger {
     terms: Terms,
     clock: ServerClock,
+    /// Arrivals count from here.
+    epoch: Option<Instant>,
     names: HashMap<HostKey, u32>,
     hosts: Slab<Host>,
     /// The hosts with an open endpoint.
     open: usize,
     /// The hosts of each endpoint.
-    owners: HashMap<SocketAddrV4, Vec<u32>>,
+    owners: HashMap<SocketAddrV4, SmallVec<[u32; 2]>>,
     /// The endpoints to look at.
     dirty: HashSet<SocketAddrV4>,
 }
@@ -122,29 +128,42 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Host {
     key: HostKey,
-    revision: u64,
-    boot: Box<str>,
-    former: Vec<Box<str>>,
-    /// Of the last entry, by the host's clock.
+    boot: Boot,
+    former: Vec<Boot>,
+    /// Of the last entry, by the host's clock, and since its boot.
     time: Duration,
+    uptime: Option<Duration>,
     sequence: u64,
     /// The local and the mapped one.
     endpoints: [Option<SocketAddrV4>; 2],
-    /// When the server would have taken the last entry if nothing had held it up.
-    stamp: Duration,
+    /// Whether both of them are granted.
+    is_whole: bool,
     arrived: Instant,
     delay: Delay,
+    /// How long the last entry was held up.
+    held_up: Duration,
+    /// The server's stamp of an entry without one before it, whose way is not known.
+    stamp: Option<Duration>,
     /// Its own lease, if it named one.
     lease: Option<Duration>,
+}
+
+impl Host {
+    /// The place of the last entry among those of its boot.
+    fn moment(&self) -> Duration {
+        self.uptime.unwrap_or(self.time)
+    }
 }
 
 /// The state of a host that a perimeter has acted on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostState {
     /// The boot of the host.
-    pub boot: Box<str>,
+    pub boot: String,
     /// When the host wrote its last entry, by its own clock.
     pub time: Duration,
+    /// The same since its boot, if the entry has it.
+    pub uptime: Option<Duration>,
     /// The number of the announcement.
     pub sequence: u64,
 }
@@ -155,6 +174,7 @@ impl Ledger {
     pub fn new(terms: Terms) -> Self {
         Self {
             clock: ServerClock::new(terms.lease),
+            epoch: None,
             terms,
             names: HashMap::new(),
             hosts: Slab::new(),
@@ -179,16 +199,14 @@ impl Ledger {
     /// The bucket has another lease now.
     pub fn set_lease(&mut self, lease: Duration) {
         self.terms.lease = lease;
+        self.clock.set_window(lease);
         self.dirty.extend(self.owners.keys());
     }
 
-    /// The bucket is another one, which counts its revisions and its time anew. What a host wrote before stays known, so that
-    /// nobody writes it again; and an entry lasts for one lease after it has arrived, as ever.
+    /// The bucket is another one, whose server may have another clock. What a host wrote before stays known, so that nobody
+    /// writes it again; and an entry lasts for one lease after it has arrived, as ever.
     pub fn begin_anew(&mut self) {
         self.clock = ServerClock::new(self.terms.lease);
-        for (_, host) in &mut self.hosts {
-            (host.revision, host.delay) = (0, Delay::default());
-        }
     }
 
     /// Takes what the bucket says of a key.
@@ -200,12 +218,6 @@ impl Ledger {
         self.clock.observe(news.stamp, now);
         let key: HostKey = news.key.parse()?;
         let known = self.names.get(&key).copied();
-        if let Some(host) = known.and_then(|index| self.hosts.get_mut(index as usize)) {
-            if news.revision <= host.revision {
-                return Ok(Learnt::Known);
-            }
-            host.revision = news.revision;
-        }
         let Some(value) = news.value else {
             return Ok(self.withdraw(known));
         };
@@ -220,84 +232,123 @@ impl Ledger {
         let mapped = entry
             .mapped
             .filter(|_| self.terms.mapped && entry.local.is_some());
-        let endpoints = [entry.local, mapped.filter(permitted)];
-        match known {
-            Some(index) => self.update(index, entry, endpoints, (news, now)),
-            None => {
-                if self.hosts.len() >= self.terms.hosts {
-                    return Err(Refusal::Full);
-                }
-                self.admit(key, entry, endpoints, (news, now));
-                Ok(Learnt::Changed)
-            }
+        let refused = mapped.filter(|endpoint| !permitted(endpoint));
+        let claim = Claim {
+            endpoints: [entry.local, mapped.filter(permitted)],
+            is_whole: refused.is_none(),
+            stamp: news.stamp,
+            arrived: now,
+        };
+        let learnt = match known {
+            Some(index) => self.update(index, entry, claim)?,
+            None => self.admit(key, entry, claim)?,
+        };
+        match refused {
+            Some(refused) if learnt != Learnt::Known => Err(Refusal::NotGranted(*refused.ip())),
+            _ => Ok(learnt),
         }
     }
 
-    fn admit(
-        &mut self,
-        key: HostKey,
-        entry: Entry,
-        endpoints: [Option<SocketAddrV4>; 2],
-        (news, now): (&News<'_>, Instant),
-    ) {
-        let mut delay = Delay::default();
-        delay.of(entry.time, news.stamp, self.terms.lease);
+    fn admit(&mut self, key: HostKey, entry: Entry, claim: Claim) -> Result<Learnt, Refusal> {
+        if self.hosts.len() >= self.terms.hosts {
+            self.forget_one()?;
+        }
+        let (delay, held_up) = self.begin(&entry, &claim);
         let index = self.hosts.insert(Host {
             key: key.clone(),
-            revision: news.revision,
-            boot: entry.boot.into(),
+            boot: Boot::new(&entry.boot),
             former: Vec::new(),
             time: entry.time,
+            uptime: entry.uptime,
             sequence: entry.sequence,
             endpoints: [None; 2],
-            stamp: news.stamp,
-            arrived: now,
+            is_whole: claim.is_whole,
+            arrived: claim.arrived,
             delay,
+            held_up,
+            stamp: Some(claim.stamp),
             lease: entry.lease,
         });
         // `Terms::hosts` is far below.
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         self.names.insert(key, index);
-        self.move_to(index, endpoints);
+        self.move_to(index, claim.endpoints);
+        Ok(Learnt::Changed)
     }
 
-    fn update(
-        &mut self,
-        index: u32,
-        entry: Entry,
-        endpoints: [Option<SocketAddrV4>; 2],
-        (news, now): (&News<'_>, Instant),
-    ) -> Result<Learnt, Refusal> {
+    /// Makes room: of the hosts that are gone, the one that went first is forgotten.
+    fn forget_one(&mut self) -> Result<(), Refusal> {
+        let gone = self
+            .hosts
+            .iter()
+            .filter(|(_, host)| host.endpoints == [None; 2]);
+        let first = gone.min_by_key(|(_, host)| host.arrived);
+        let (index, _) = first.ok_or(Refusal::Full)?;
+        self.forget(index);
+        Ok(())
+    }
+
+    /// The way of an entry without one before it: by the clocks of the host and of the server, it was held up so long. Other
+    /// programs' entries, without an uptime, may have any time.
+    fn begin(&mut self, entry: &Entry, claim: &Claim) -> (Delay, Duration) {
+        let epoch = *self.epoch.get_or_insert(claim.arrived);
+        let held_up = match entry.uptime {
+            Some(_) => claim.stamp.saturating_sub(entry.time),
+            None => Duration::ZERO,
+        };
+        let delay = Delay::begin(epoch, entry.moment(), claim.arrived, held_up);
+        (delay, held_up)
+    }
+
+    fn update(&mut self, index: u32, entry: Entry, claim: Claim) -> Result<Learnt, Refusal> {
+        let now = claim.arrived;
         let rest = self.rest(&self.hosts[index as usize], now);
+        let begun = self.begin(&entry, &claim);
+        let epoch = self.epoch.unwrap_or(now);
         let host = &mut self.hosts[index as usize];
-        let same_boot = *host.boot == *entry.boot;
-        if same_boot && entry.time <= host.time
-            || host.former.iter().any(|boot| **boot == *entry.boot)
-        {
+        let boot = Boot::new(&entry.boot);
+        let same_boot = host.boot == boot;
+        let same =
+            same_boot && entry.sequence == host.sequence && claim.endpoints == host.endpoints;
+        let like = entry.uptime.is_some() == host.uptime.is_some();
+        let is_quiet = now.saturating_duration_since(host.arrived) >= self.terms.lease * 2;
+        let goes_on = same_boot && like && entry.moment() > host.moment();
+        if same_boot && like && entry.moment() == host.moment() {
+            return if same {
+                Ok(Learnt::Known)
+            } else {
+                Err(Refusal::Replayed)
+            };
+        }
+        // A machine may go back to a saved state of itself, and a clock may be set back.
+        if !goes_on && !is_quiet && (same_boot && like || host.former.contains(&boot)) {
             return Err(Refusal::Replayed);
         }
-        let same = same_boot && entry.sequence == host.sequence && endpoints == host.endpoints;
+        if goes_on && entry.uptime.is_some() {
+            host.held_up = host.delay.of(epoch, entry.moment(), now);
+            host.stamp = None;
+        } else {
+            (host.delay, host.held_up) = begun;
+            host.stamp = Some(claim.stamp);
+        }
         if !same_boot {
-            host.delay = Delay::default();
-            let ended = std::mem::replace(&mut host.boot, entry.boot.into());
+            let ended = std::mem::replace(&mut host.boot, boot);
             host.former.push(ended);
             if host.former.len() > FORMER_BOOTS {
                 host.former.remove(0);
             }
         }
-        (host.time, host.sequence) = (entry.time, entry.sequence);
-        let held_up = host.delay.of(entry.time, news.stamp, self.terms.lease);
-        host.stamp = news.stamp.saturating_sub(held_up);
-        (host.arrived, host.lease) = (now, entry.lease);
+        (host.time, host.uptime, host.sequence) = (entry.time, entry.uptime, entry.sequence);
+        (host.arrived, host.lease, host.is_whole) = (now, entry.lease, claim.is_whole);
         if same {
             // The kernel must not keep a longer lease than the new one; and at the last moment of the old one, its element
             // may have gone.
             if rest < LAST_MOMENT || self.rest(&self.hosts[index as usize], now) < rest {
-                self.dirty.extend(endpoints.into_iter().flatten());
+                self.dirty.extend(claim.endpoints.into_iter().flatten());
             }
             Ok(Learnt::Renewed)
         } else {
-            self.move_to(index, endpoints);
+            self.move_to(index, claim.endpoints);
             Ok(Learnt::Changed)
         }
     }
@@ -334,35 +385,46 @@ impl Ledger {
         }
     }
 
-    /// Closes what has ended, and forgets hosts one lease later. Until then it knows their old entries again.
+    /// Closes what has ended, and forgets hosts that have been gone for long.
     pub fn expire(&mut self, now: Instant) {
+        let gone = |host: &Host| now.saturating_duration_since(host.arrived);
+        let memory = MEMORY.max(self.terms.lease * 2);
         let ended: Vec<_> = self
             .hosts
             .iter()
-            .filter(|(_, host)| self.rest(host, now).is_zero())
-            .map(|(index, host)| {
-                (
-                    index,
-                    now.saturating_duration_since(host.arrived) >= self.terms.lease * 2,
-                )
+            .filter(|(_, host)| match host.endpoints {
+                [None, None] => gone(host) >= memory,
+                _ => self.rest(host, now).is_zero(),
             })
+            .map(|(index, host)| (index, gone(host) >= memory))
             .collect();
-        for (index, forget) in ended {
+        for (index, is_forgotten) in ended {
             self.move_to(u32::try_from(index).unwrap_or(u32::MAX), [None; 2]);
-            if forget {
-                let host = self.hosts.remove(index);
-                self.names.remove(&host.key);
+            if is_forgotten {
+                self.forget(index);
             }
         }
     }
 
+    /// Forgets a host without an endpoint.
+    fn forget(&mut self, index: usize) {
+        let host = self.hosts.remove(index);
+        self.names.remove(&host.key);
+    }
+
     /// The rest of a host's lease.
     fn rest(&self, host: &Host, now: Instant) -> Duration {
-        let by_server = self.clock.now(now).unwrap_or(host.stamp);
         let lease = self.terms.lease;
         let lease = host.lease.map_or(lease, |own| own.min(lease));
-        let here = lease.saturating_sub(now.saturating_duration_since(host.arrived));
-        (host.stamp + lease).saturating_sub(by_server).min(here)
+        let here = now.saturating_duration_since(host.arrived);
+        let there = host.stamp.and_then(|stamp| {
+            let server = self.clock.now(now)?;
+            Some(server.saturating_sub(stamp))
+        });
+        lease.saturating_sub(
+            here.max(there.unwrap_or_default())
+                .saturating_add(host.held_up),
+        )
     }
 
     /// Until when an endpoint is open; none: it is closed.
@@ -388,16 +450,26 @@ impl Ledger {
         self.owners.keys().copied()
     }
 
-    /// The last entry of a host; none if its lease has ended.
+    /// The last entry of a host; none if its lease is about to end, or an endpoint that it needs is not granted.
     #[must_use]
     pub fn state(&self, key: &HostKey, now: Instant) -> Option<HostState> {
         let host = &self.hosts[*self.names.get(key)? as usize];
-        (!self.rest(host, now).is_zero()).then(|| HostState {
-            boot: host.boot.clone(),
+        let holds = host.is_whole && self.rest(host, now) >= LAST_MOMENT;
+        holds.then(|| HostState {
+            boot: host.boot.to_string(),
             time: host.time,
+            uptime: host.uptime,
             sequence: host.sequence,
         })
     }
+}
+
+/// The claim of an entry: its endpoints, as far as they are granted, and when it came.
+struct Claim {
+    endpoints: [Option<SocketAddrV4>; 2],
+    is_whole: bool,
+    stamp: Duration,
+    arrived: Instant,
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@
 //! | file | |
 //! |---|---|
 //! | `key.rs`, `entry.rs` | what the bucket holds: a key a host, [`Entry`] as its value |
-//! | `ledger.rs`, `clock.rs`, `delay.rs`, `grants.rs` | what a perimeter makes of it, without I/O |
+//! | `ledger.rs`, `boot.rs`, `clock.rs`, `delay.rs`, `grants.rs` | what a perimeter makes of it, without I/O |
 //! | `confirm.rs` | what a perimeter tells a host |
 //! | `servers.rs`, `cause.rs`, `bucket.rs`, `doubt.rs` | NATS, why there is no connection, and when one is given up |
 //! | `publisher.rs`, `entry_clock.rs`, `details.rs` | the host's side |
@@ -25,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod boot;
 mod bucket;
 mod cause;
 mod clock;

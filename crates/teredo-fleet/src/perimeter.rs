@@ -6,7 +6,7 @@
 //!  hosts <────────────── confirmed ─────────────────────────────┘
 //! ```
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddrV4;
 use std::pin::pin;
 use std::time::Duration;
@@ -45,6 +45,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A look may take one part in so many of the time.
 const LOOK_SHARE: u32 = 10;
+
+/// The questions of one host that are answered in a beat. It asks every 50 ms.
+const QUESTIONS: u32 = 8;
 
 /// How long the first entries of the bucket may keep a set as it was found.
 const SNAPSHOT: Duration = Duration::from_secs(30);
@@ -187,6 +190,9 @@ struct Run {
     created: Option<i128>,
     /// When to look for the bucket again.
     watch_at: Instant,
+    troubles: Troubles,
+    /// How often each host has asked since the last beat.
+    asked: HashMap<HostKey, u32>,
     /// The words for it while there is no connection.
     unconnected: String,
     /// When a connection without success is given up.
@@ -205,6 +211,24 @@ struct Run {
     looked: (Instant, Duration),
     retry_at: Option<Instant>,
     beat: Interval,
+}
+
+/// The reasons of a status.
+#[derive(Debug, Default)]
+struct Troubles {
+    bucket: Option<String>,
+    set: Option<String>,
+}
+
+impl Troubles {
+    fn in_words(&self) -> Option<String> {
+        let troubles: Vec<_> = [&self.bucket, &self.set]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        (!troubles.is_empty()).then(|| troubles.join("; "))
+    }
 }
 
 impl Run {
@@ -235,6 +259,8 @@ impl Run {
             created: None,
             // The news of the connection comes first.
             watch_at: now + RETRY * 2,
+            troubles: Troubles::default(),
+            asked: HashMap::new(),
             unconnected: UNCONNECTED.to_owned(),
             doubt: Doubt::new(now),
             patience: Patience::new(),
@@ -307,12 +333,12 @@ impl Run {
         let opened = Bucket::open(&self.client, create).await;
         let watched = match opened {
             Ok(bucket) => {
-                if self.created.replace(bucket.created) != Some(bucket.created) {
-                    self.ledger.begin_anew();
-                }
                 if bucket.lease != self.ledger.lease() {
                     self.ledger.set_lease(bucket.lease);
                     self.set.set_lease(bucket.lease);
+                }
+                if self.created.replace(bucket.created) != Some(bucket.created) {
+                    self.ledger.begin_anew();
                 }
                 self.status
                     .send_modify(|status| status.lease = Some(bucket.lease));
@@ -363,17 +389,18 @@ impl Run {
     }
 
     fn lose(&mut self, reason: &str) {
-        self.status.send_if_modified(|status| {
-            let is_news = status.is_following || status.trouble.as_deref() != Some(reason);
-            if is_news {
-                tracing::warn!(
-                    reason,
-                    "the bucket is not followed; what is open ends with its lease"
-                );
-            }
-            (status.is_following, status.trouble) = (false, Some(reason.to_owned()));
-            is_news
-        });
+        let is_following = self.status.borrow().is_following;
+        if is_following || self.troubles.bucket.as_deref() != Some(reason) {
+            tracing::warn!(
+                reason,
+                "the bucket is not followed; what is open ends with its lease"
+            );
+            self.troubles.bucket = Some(reason.to_owned());
+            self.status.send_modify(|status| {
+                status.is_following = false;
+                status.trouble = self.troubles.in_words();
+            });
+        }
     }
 
     /// Takes an entry, and all that have arrived with it.
@@ -427,15 +454,18 @@ impl Run {
     async fn begin(&mut self) {
         self.has_begun = true;
         self.pending.extend(self.set.held());
-        self.apply().await;
+        // Without a host there is nothing to put into it, and it may be missing.
+        match self.set.check() {
+            Ok(()) => self.apply().await,
+            Err(error) => self.fail(&error),
+        }
         let hosts = self.ledger.open_hosts();
         tracing::info!(hosts, "the entries of the bucket are known");
         self.doubt.settle(Instant::now());
+        self.troubles.bucket = None;
         self.status.send_modify(|status| {
             status.is_following = true;
-            if status.in_step {
-                status.trouble = None;
-            }
+            status.trouble = self.troubles.in_words();
         });
     }
 
@@ -457,12 +487,12 @@ impl Run {
             Ok(()) => {
                 self.pending.clear();
                 let (endpoints, hosts) = (self.set.len(), self.ledger.open_hosts());
+                self.troubles.set = None;
+                let trouble = self.troubles.in_words();
                 self.status.send_if_modified(|status| {
                     let before = status.clone();
                     (status.in_step, status.endpoints, status.hosts) = (true, endpoints, hosts);
-                    if status.is_following {
-                        status.trouble = None;
-                    }
+                    status.trouble = trouble;
                     *status != before
                 });
                 self.confirm().await;
@@ -475,12 +505,14 @@ impl Run {
         self.retry_at = Some(Instant::now() + RETRY);
         self.pending.clear();
         let reason = error.to_string();
+        if self.troubles.set.as_ref() != Some(&reason) {
+            tracing::error!(reason, "the set does not follow the hosts; trying again");
+        }
+        self.troubles.set = Some(reason);
         self.status.send_modify(|status| {
-            if status.trouble.as_ref() != Some(&reason) {
-                tracing::error!(reason, "the set does not follow the hosts; trying again");
-            }
             status.refusals += u64::from(!matches!(error, EndpointSetError::Missing(_)));
-            (status.in_step, status.trouble) = (false, Some(reason));
+            status.in_step = false;
+            status.trouble = self.troubles.in_words();
         });
     }
 
@@ -520,14 +552,24 @@ impl Run {
         if let Some(host) = host
             && self.status.borrow().in_step
             && !self.unconfirmed.contains(&host)
+            && self
+                .ledger
+                .state(&host, std::time::Instant::now())
+                .is_some()
         {
-            self.tell(&host).await;
+            // One host must not keep the others waiting.
+            let asked = self.asked.entry(host.clone()).or_default();
+            *asked += 1;
+            if *asked <= QUESTIONS {
+                self.tell(&host).await;
+            }
         }
     }
 
     /// Closes what has ended, and renews what goes on.
     async fn renew(&mut self) {
         let now = std::time::Instant::now();
+        self.asked.clear();
         self.ledger.expire(now);
         if !self.has_begun && Instant::now() >= self.begin_at {
             self.has_begun = true;

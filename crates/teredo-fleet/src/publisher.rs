@@ -23,7 +23,7 @@ use teredo_notify::watcher::{GatingError, GatingSubscriber};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::bucket::{Bucket, BucketError};
+use crate::bucket::{Bucket, BucketError, PutError};
 use crate::confirm::{ASK, CONFIRMED, Perimeters};
 use crate::details::{self, Details};
 use crate::doubt::Doubt;
@@ -48,7 +48,7 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 const ASK_LATER: Duration = Duration::from_secs(1);
 
 /// How often the perimeters are asked although they have confirmed,
-const CHECK: Duration = Duration::from_secs(30);
+const CHECK: Duration = Duration::from_secs(20);
 
 /// and how long one may be silent: two questions and their answers may be lost.
 const SILENCE: Duration = Duration::from_secs(75);
@@ -164,8 +164,8 @@ impl Publisher {
     }
 }
 
-/// A put that the servers have not acknowledged: the time of its entry, and the error if they refuse.
-type Put = BoxFuture<'static, (Duration, Result<(), String>)>;
+/// A put that the servers have not acknowledged: the moment of its entry, and then its number in the bucket.
+type Put = BoxFuture<'static, (Duration, Result<u64, PutError>)>;
 
 struct Run {
     config: PublisherConfig,
@@ -182,6 +182,10 @@ struct Run {
     /// When a connection without success is given up.
     doubt: Doubt,
     puts: FuturesUnordered<Put>,
+    /// The number of the last entry that the bucket has.
+    number: Option<u64>,
+    /// When the last connection began.
+    connected: std::time::Instant,
     /// The state that the node waits for, and the time of its entry.
     unsettled: Option<Unsettled>,
     /// Why the bucket does not have the state.
@@ -198,7 +202,7 @@ struct Run {
 #[derive(Debug)]
 struct Unsettled {
     sequence: u64,
-    /// The first entry with it; none: there is none yet.
+    /// The moment of the first entry with it; none: there is none yet.
     time: Option<Duration>,
     written: bool,
     since: Instant,
@@ -222,7 +226,9 @@ impl Run {
             bucket: None,
             missing_since: None,
             state: None,
-            clock: EntryClock::start(),
+            clock: EntryClock::default(),
+            number: None,
+            connected: std::time::Instant::now(),
             doubt: Doubt::new(now),
             puts: FuturesUnordered::new(),
             unsettled: None,
@@ -257,6 +263,8 @@ impl Run {
                     let now = std::time::Instant::now();
                     self.perimeters.take(&name, &message.payload, now);
                     self.settle().await;
+                    // One that was silent may be heard again.
+                    self.report(false).await;
                 }
                 () = sleep_until(self.renew_at) => self.put().await,
                 () = until(self.ask_at) => self.ask().await,
@@ -320,10 +328,13 @@ impl Run {
                 // Another cluster may have another bucket.
                 self.bucket = None;
                 self.refusal = None;
+                self.connected = std::time::Instant::now();
+                self.check_at = Instant::now();
                 self.put().await;
             }
             Event::Disconnected => {
                 tracing::warn!("the connection to the servers is lost");
+                self.refusal = None;
                 self.fail(String::from("there is no connection to the servers"))
                     .await;
             }
@@ -372,7 +383,7 @@ impl Run {
         };
         self.renew_at = Instant::now() + self.interval();
         let entry = self.entry(state);
-        let time = entry.time;
+        let time = entry.moment();
         if state.has_port() && entry.local.is_none() {
             // Nobody can open a port without an address, so nothing is confirmed.
             self.fail(String::from("the IPv4 address of this host is not known"))
@@ -385,7 +396,10 @@ impl Run {
         match bucket.put(&entry).await {
             Ok(acknowledgement) => self.puts.push(Box::pin(async move {
                 let outcome = acknowledgement.await;
-                (time, outcome.map(drop).map_err(|error| error.to_string()))
+                (
+                    time,
+                    outcome.map(|taken| taken.sequence).map_err(PutError::from),
+                )
             })),
             Err(error) => self.fail(error).await,
         }
@@ -439,6 +453,7 @@ impl Run {
     }
 
     fn entry(&mut self, state: Snapshot) -> Entry {
+        let (time, uptime) = self.clock.next();
         let details = *self.details.borrow_and_update();
         // The status may be of another moment than the port, and during a change it is.
         let same_port = details
@@ -455,7 +470,8 @@ impl Run {
             mapped: details.mapped.filter(|_| same_port),
             sequence: state.sequence,
             boot: self.config.boot.clone(),
-            time: self.clock.next(),
+            time,
+            uptime: Some(uptime),
             // The bucket's needs no mention.
             lease: self.config.lease.filter(|wanted| {
                 self.bucket
@@ -465,9 +481,10 @@ impl Run {
         }
     }
 
-    async fn acknowledged(&mut self, time: Duration, outcome: Result<(), String>) {
+    async fn acknowledged(&mut self, time: Duration, outcome: Result<u64, PutError>) {
         match outcome {
-            Ok(()) => {
+            Ok(number) => {
+                self.number = Some(number);
                 self.status.send_modify(|status| status.written += 1);
                 (self.trouble, self.refusal) = (None, None);
                 self.doubt.settle(Instant::now());
@@ -479,7 +496,11 @@ impl Run {
             }
             Err(error) => {
                 self.status.send_modify(|status| status.failed += 1);
-                self.fail(error).await;
+                // The servers have enough to do then, so it is not looked for after each failure.
+                if error.is_without_bucket {
+                    self.bucket = None;
+                }
+                self.fail(error.reason).await;
             }
         }
     }
@@ -488,7 +509,6 @@ impl Run {
         // It tells more than the timeout that follows.
         let reason = self.refusal.clone().unwrap_or(reason);
         self.renew_at = Instant::now() + RETRY;
-        self.bucket = None;
         if self.trouble.as_ref() != Some(&reason) {
             tracing::warn!(reason, "the bucket does not have this host's state");
         }
@@ -574,8 +594,9 @@ impl Run {
             told(&missing, &format!("did not confirm port {port}"))
         });
         let silent = || {
-            let silent = self.perimeters.silent(std::time::Instant::now(), SILENCE);
-            told(&silent, "confirmed the port, and no longer answers")
+            let now = std::time::Instant::now();
+            let silent = self.perimeters.silent(self.connected, now, SILENCE);
+            told(&silent, "confirmed the port, and does so no longer")
         };
         let trouble = self.trouble.clone().or(waiting).or_else(silent);
         let is_new = self.reported != trouble;
@@ -602,10 +623,16 @@ impl Run {
 
     /// Deletes the entry. Without the servers, it ends with its lease.
     async fn say_farewell(&mut self) {
-        if let Some(bucket) = &self.bucket
+        let taken = async {
+            while let Some((_, outcome)) = self.puts.next().await {
+                self.number = outcome.ok().or(self.number);
+            }
+        };
+        let _ = timeout(FAREWELL, taken).await;
+        if let (Some(bucket), Some(number)) = (&self.bucket, self.number)
             && self.client.connection_state() == State::Connected
         {
-            match timeout(FAREWELL, bucket.delete(&self.config.host)).await {
+            match timeout(FAREWELL, bucket.delete(&self.config.host, number)).await {
                 Ok(Ok(())) => tracing::info!("the entry of this host is deleted"),
                 Ok(Err(error)) => {
                     tracing::warn!(error, "the entry of this host ends with its lease")

@@ -1,5 +1,6 @@
 //! A cluster of three servers, and the perimeter, in one network namespace.
 
+use std::net::SocketAddrV4;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -101,6 +102,15 @@ impl Cluster {
                 Ok(()) => return Ok(()),
             }
         }
+    }
+
+    /// Whether the kernel's set holds an endpoint.
+    pub(crate) fn holds(&self, endpoint: SocketAddrV4) -> Result<bool> {
+        let table = TableName::new(Family::Inet, "filter");
+        let elements = Netlink::open()?.elements(&table, SET)?.unwrap_or_default();
+        let address = endpoint.ip().octets();
+        let key = [&address[..], &endpoint.port().to_be_bytes()].concat();
+        Ok(elements.iter().any(|element| element.key.starts_with(&key)))
     }
 
     /// The elements in the kernel's set.

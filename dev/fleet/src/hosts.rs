@@ -74,8 +74,10 @@ impl Hosts {
             local: Some(self.endpoint(host)),
             mapped: Some(self.endpoint(host)),
             sequence: u64::from(self.sequences[host as usize].load(Relaxed)),
-            boot: format!("boot-of-host-{host}-{}", self.started.as_secs()),
+            // As Linux has it.
+            boot: format!("{host:08x}-0000-4000-8000-{:012x}", self.started.as_secs()),
             time: now,
+            uptime: Some(now),
             lease: None,
         })
     }

@@ -87,7 +87,7 @@ fn without_perimeter(seen: &Seen) -> Check {
 fn of_publisher(gate: &FirewallStatus) -> Check {
     let id = id::FLEET_PUBLISHER;
     match &gate.trouble {
-        Some(trouble) if trouble.contains("did not confirm") || trouble.contains("no longer answers") => {
+        Some(trouble) if trouble.contains("did not confirm") || trouble.contains("does so no longer") => {
             Check::warn(id, "a firewall at the perimeter does not confirm the port")
                 .why(trouble)
                 .advise("look at that perimeter: 'teredo doctor' there, and whether its name is right in --perimeter")

@@ -121,10 +121,15 @@ impl Plan {
         let missing = |(endpoint, end): (&SocketAddrV4, &Instant)| {
             is_alive(end) && !held.contains_key(endpoint)
         };
-        let is_new = |endpoint: &SocketAddrV4| !self.held.contains_key(endpoint);
+        // One that is loaded again with a saved ruleset may never end.
+        let is_new = |(endpoint, end): (&SocketAddrV4, &Instant)| {
+            self.held
+                .get(endpoint)
+                .is_none_or(|known| *end > *known + TOLERANCE)
+        };
         let same_foreign = foreign.len() == self.foreign.len()
             && foreign.keys().all(|one| self.foreign.contains_key(one));
-        let differs = self.held.iter().any(missing) || held.keys().any(is_new) || !same_foreign;
+        let differs = self.held.iter().any(missing) || held.iter().any(is_new) || !same_foreign;
         (self.held, self.foreign) = (held, foreign);
         differs
     }

@@ -23,7 +23,7 @@ async fn a_server_that_accepts_connections_has_another_fault() {
     let told = cause_at(&address, ConnectErrorKind::Io).await;
     assert!(told.contains("certificate"), "{told}");
     let told = cause_at(&address, ConnectErrorKind::TimedOut).await;
-    assert!(told.ends_with("does not speak NATS"), "{told}");
+    assert!(told.ends_with("does not speak NATS in time"), "{told}");
     let told = cause_at(&address, ConnectErrorKind::AuthorizationViolation).await;
     assert_eq!(told, "they refuse the credentials");
 }

@@ -3,7 +3,8 @@ use super::*;
 fn state(boot: &str, microseconds: u64) -> Vec<u8> {
     let state = HostState {
         boot: boot.into(),
-        time: Duration::from_micros(microseconds),
+        time: Duration::from_secs(1_790_000_000),
+        uptime: Some(Duration::from_micros(microseconds)),
         sequence: 1,
     };
     Confirmation::of(&state).encode()
@@ -51,6 +52,8 @@ fn one_that_has_confirmed_and_is_silent_is_named() {
     perimeters.take("fw1", &state("b", 5), start);
     perimeters.take("fw2", &state("b", 5), start);
     perimeters.take("fw2", &state("b", 5), at(30));
-    assert!(perimeters.silent(at(75), limit).is_empty());
-    assert_eq!(perimeters.silent(at(76), limit), [&names[0]]);
+    assert!(perimeters.silent(start, at(75), limit).is_empty());
+    assert_eq!(perimeters.silent(start, at(76), limit), [&names[0]]);
+    // Nobody is heard without a connection.
+    assert!(perimeters.silent(at(70), at(76), limit).is_empty());
 }

@@ -1,51 +1,73 @@
 use super::*;
 
-const WINDOW: Duration = Duration::from_secs(15);
+/// A host whose clock is 1000 s ahead, and what a perimeter makes of its entries.
+struct World {
+    epoch: Instant,
+    delay: Delay,
+}
 
-/// By the host's clock, which is 1000 s behind the server's, and the server's.
-fn of(delay: &mut Delay, sent: u64, taken: u64) -> u64 {
-    let (time, stamp) = (sent, 1000 + taken);
-    let held_up = delay.of(
-        Duration::from_secs(time),
-        Duration::from_secs(stamp),
-        WINDOW,
-    );
-    held_up.as_secs()
+impl World {
+    /// The first entry is of second 0, and arrives at once.
+    fn new() -> Self {
+        let epoch = Instant::now();
+        let delay = Delay::begin(epoch, Duration::from_secs(1000), epoch, Duration::ZERO);
+        Self { epoch, delay }
+    }
+
+    fn of(&mut self, written: u64, arrived: u64) -> u64 {
+        let (time, arrived) = (1000 + written, self.epoch + Duration::from_secs(arrived));
+        let held_up = self
+            .delay
+            .of(self.epoch, Duration::from_secs(time), arrived);
+        held_up.as_secs()
+    }
 }
 
 #[test]
 fn what_was_held_up_during_a_long_cut_is_known_after_it() {
-    let mut delay = Delay::default();
-    for second in [0, 5, 10, 15, 20] {
-        assert_eq!(of(&mut delay, second, second), 0);
+    let mut world = World::new();
+    for second in [5, 10, 15, 20] {
+        assert_eq!(world.of(second, second), 0);
     }
     // Sent at the beginning of a cut of five minutes.
-    assert_eq!(of(&mut delay, 25, 325), 300);
-    assert_eq!(of(&mut delay, 30, 325), 295);
-    assert_eq!(of(&mut delay, 325, 325), 0);
+    assert_eq!(world.of(25, 325), 300);
+    assert_eq!(world.of(30, 325), 295);
+    assert_eq!(world.of(325, 325), 0);
+    assert_eq!(world.of(330, 330), 0);
 }
 
-/// Of a clock that was set back the first entries seem late, for two windows.
+/// A machine that stood still for 20 s: its first entry seems late, and the second one shows that it is not.
 #[test]
-fn a_clock_that_was_set_back_is_learnt() {
-    let mut delay = Delay::default();
-    for second in (0..60).step_by(5) {
-        assert_eq!(of(&mut delay, second + 3600, second), 0);
-    }
-    let seems = (60..120)
-        .step_by(5)
-        .map(|second| of(&mut delay, second, second));
-    let late = seems.take_while(|held_up| *held_up == 3600).count();
-    assert!(late <= 6, "{late}");
-    assert_eq!(of(&mut delay, 120, 120), 0);
+fn a_machine_that_was_paused_is_learnt_with_the_second_entry() {
+    let mut world = World::new();
+    assert_eq!(world.of(5, 5), 0);
+    assert_eq!(world.of(10, 30), 20);
+    assert_eq!(world.of(15, 35), 0);
+    assert_eq!(world.of(20, 40), 0);
+}
+
+/// The first entry that a perimeter ever sees of a host was held up, or the clock of the host is behind.
+#[test]
+fn a_first_entry_in_doubt_is_decided_by_the_next_ones() {
+    let epoch = Instant::now();
+    let at = |seconds| epoch + Duration::from_secs(seconds);
+    let seconds = Duration::from_secs;
+    let mut behind = Delay::begin(epoch, seconds(0), at(0), seconds(3600));
+    assert_eq!(behind.of(epoch, seconds(5), at(5)), Duration::ZERO);
+    let mut held_up = Delay::begin(epoch, seconds(0), at(60), seconds(60));
+    assert_eq!(held_up.of(epoch, seconds(5), at(60)), seconds(55));
+    assert_eq!(held_up.of(epoch, seconds(61), at(61)), Duration::ZERO);
 }
 
 #[test]
 fn any_time_of_a_host_is_taken() {
-    let mut delay = Delay::default();
-    for time in [Duration::MAX, Duration::ZERO, Duration::from_secs(1)] {
-        for stamp in [Duration::ZERO, Duration::MAX, Duration::from_secs(7)] {
-            delay.of(time, stamp, WINDOW);
+    let epoch = Instant::now();
+    for first in [Duration::MAX, Duration::ZERO, Duration::from_secs(1)] {
+        for held_up in [Duration::ZERO, Duration::MAX] {
+            let mut delay = Delay::begin(epoch, first, epoch, held_up);
+            for time in [Duration::ZERO, Duration::MAX, Duration::from_secs(7)] {
+                delay.of(epoch, time, epoch);
+            }
         }
     }
 }

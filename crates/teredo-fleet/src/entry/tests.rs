@@ -16,6 +16,7 @@ fn entry() -> Entry {
         sequence: 7,
         boot: String::from("9a3b"),
         time: Duration::from_micros(1_790_000_000_123_456),
+        uptime: Some(Duration::from_micros(5_000_001)),
         lease: None,
     }
 }
@@ -39,6 +40,7 @@ fn the_fields_are_those_of_the_schema() {
             "sequence": 7,
             "boot": "9a3b",
             "time": "2026-09-21T14:13:20.123456Z",
+            "uptime_us": 5_000_001,
         })
     );
     let none = Entry {

@@ -280,6 +280,9 @@ impl Course {
         }
         let longest = [MOMENT, LONG][self.dice.below(2)];
         let now = Instant::now();
+        if let Part::Host(host) | Part::Client(host) = part {
+            self.judge.port(host, None, now);
+        }
         self.down.push((part, now + self.dice.up_to(longest)));
         self.counts[part.kind()] += 1;
         self.note(part.to_string(), now);
