@@ -152,18 +152,19 @@ impl EndpointSet {
     /// [`EndpointSetError`]
     pub fn read(&mut self, now: Instant) -> Result<bool, EndpointSetError> {
         self.check()?;
-        let elements = self.netlink.elements(&self.path.table, &self.path.set)?;
+        let read = |element: ElementInfo| {
+            let is_own = element.comment.as_deref() == Some(MARK);
+            Some((endpoint(&element)?, is_own, element.expires))
+        };
+        let (table, set) = (&self.path.table, &self.path.set);
+        let elements = self.netlink.elements_as(table, set, read)?;
         let elements = elements.ok_or_else(|| EndpointSetError::Missing(self.path.clone()))?;
-        let (own, foreign) = elements
-            .iter()
-            .filter_map(|element| Some((endpoint(element)?, element)))
-            .partition::<Vec<_>, _>(|(_, element)| element.comment.as_deref() == Some(MARK));
-        let own = own
-            .into_iter()
-            .map(|(endpoint, element)| (endpoint, now + element.expires.unwrap_or(FOR_EVER)));
-        let foreign = foreign
-            .into_iter()
-            .map(|(endpoint, element)| (endpoint, element.expires.map(|rest| now + rest)));
+        let of = |wanted: bool| {
+            let elements = elements.iter().filter(move |(_, own, _)| *own == wanted);
+            elements.map(|(endpoint, _, rest)| (*endpoint, *rest))
+        };
+        let own = of(true).map(|(endpoint, rest)| (endpoint, now + rest.unwrap_or(FOR_EVER)));
+        let foreign = of(false).map(|(endpoint, rest)| (endpoint, rest.map(|rest| now + rest)));
         Ok(self.plan.found(own, foreign, now))
     }
 

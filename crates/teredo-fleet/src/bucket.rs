@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use async_nats::header::HeaderMap;
-use async_nats::jetstream::consumer::push::{self, Messages};
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PushConsumer};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::{
     GetStreamErrorKind, PublishAckFuture, PublishError, PublishErrorKind,
 };
@@ -37,6 +36,9 @@ pub const MAX_BYTES: i64 = 192 << 20;
 
 /// A bucket gives a sign of life so often; a watch that misses two begins anew.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// The entries that a watch asks for before it has read them.
+const IN_FLIGHT: usize = 4096;
 
 /// Why there is no bucket.
 #[derive(Debug, thiserror::Error)]
@@ -172,32 +174,29 @@ impl Bucket {
     }
 
     /// All entries, then each change. The cluster has so long to make a consumer.
-    pub(crate) async fn watch(
-        &self,
-        deliver_subject: String,
-        patience: Duration,
-    ) -> Result<Watch, BucketError> {
+    pub(crate) async fn watch(&self, patience: Duration) -> Result<Watch, BucketError> {
         let unreachable =
             |error: &dyn std::fmt::Display| BucketError::Unreachable(error.to_string());
-        let config = push::Config {
-            deliver_subject,
+        // Pulled: what the servers push may fill tens of megabytes before it is read.
+        let config = pull::Config {
             description: Some(String::from("a perimeter")),
             deliver_policy: DeliverPolicy::LastPerSubject,
             ack_policy: AckPolicy::None,
             filter_subject: format!("{PREFIX}>"),
-            idle_heartbeat: HEARTBEAT,
-            flow_control: true,
             memory_storage: true,
             num_replicas: 1,
             inactive_threshold: HEARTBEAT * 10,
-            ..push::Config::default()
+            ..pull::Config::default()
         };
         let made = timeout(patience, self.stream.create_consumer(config)).await;
-        let consumer: PushConsumer = made
+        let consumer: PullConsumer = made
             .map_err(|_| unreachable(&"it has made no consumer in time"))?
             .map_err(|error| unreachable(&error))?;
         let is_empty = consumer.cached_info().num_pending == 0;
         let messages = consumer
+            .stream()
+            .max_messages_per_batch(IN_FLIGHT)
+            .heartbeat(HEARTBEAT)
             .messages()
             .await
             .map_err(|error| unreachable(&error))?;
@@ -263,7 +262,7 @@ async fn new(context: &Context, lease: Duration) -> Result<Stream, BucketError> 
 
 /// The entries of a bucket as they are delivered. A gap ends it, and the next one begins with all entries.
 pub(crate) struct Watch {
-    messages: Messages,
+    messages: pull::Stream,
     /// The number of the next delivery.
     next: u64,
     /// Whether the entries that were there at the beginning have been delivered.

@@ -26,30 +26,24 @@ const JITTER: Duration = Duration::from_millis(200);
 pub(crate) struct Delay {
     /// In microseconds; arrivals count from an epoch of the perimeter.
     usual: i64,
-    /// The time and the arrival of the last entry.
-    last: (Duration, Instant),
 }
 
+/// The host's time in an entry, and its arrival.
+pub(crate) type Moment = (Duration, Instant);
+
 impl Delay {
-    /// Begins with an entry of this time that has arrived, and that was held up so long as far as is known.
-    pub(crate) fn begin(
-        epoch: Instant,
-        time: Duration,
-        arrived: Instant,
-        held_up: Duration,
-    ) -> Self {
+    /// Begins with an entry that was held up so long, as far as is known.
+    pub(crate) fn begin(epoch: Instant, first: Moment, held_up: Duration) -> Self {
         Self {
-            usual: difference(epoch, time, arrived).saturating_sub(micros(held_up)),
-            last: (time, arrived),
+            usual: difference(epoch, first).saturating_sub(micros(held_up)),
         }
     }
 
     /// How long the next entry was held up. Its time is later than that of the last.
-    pub(crate) fn of(&mut self, epoch: Instant, time: Duration, arrived: Instant) -> Duration {
-        let difference = difference(epoch, time, arrived);
-        let (last_time, last_arrived) = std::mem::replace(&mut self.last, (time, arrived));
-        let written = time.saturating_sub(last_time);
-        let came = arrived.saturating_duration_since(last_arrived);
+    pub(crate) fn of(&mut self, epoch: Instant, last: Moment, next: Moment) -> Duration {
+        let difference = difference(epoch, next);
+        let written = next.0.saturating_sub(last.0);
+        let came = next.1.saturating_duration_since(last.1);
         let is_in_step = written >= APART && written.abs_diff(came) <= JITTER;
         self.usual = if is_in_step {
             difference
@@ -60,7 +54,7 @@ impl Delay {
     }
 }
 
-fn difference(epoch: Instant, time: Duration, arrived: Instant) -> i64 {
+fn difference(epoch: Instant, (time, arrived): Moment) -> i64 {
     micros(arrived.saturating_duration_since(epoch)).saturating_sub(micros(time))
 }
 

@@ -296,7 +296,7 @@ impl Ledger {
             Some(_) => claim.stamp.saturating_sub(entry.time),
             None => Duration::ZERO,
         };
-        let delay = Delay::begin(epoch, entry.moment(), claim.arrived, held_up);
+        let delay = Delay::begin(epoch, (entry.moment(), claim.arrived), held_up);
         (delay, held_up)
     }
 
@@ -325,7 +325,8 @@ impl Ledger {
             return Err(Refusal::Replayed);
         }
         if goes_on && entry.uptime.is_some() {
-            host.held_up = host.delay.of(epoch, entry.moment(), now);
+            let last = (host.moment(), host.arrived);
+            host.held_up = host.delay.of(epoch, last, (entry.moment(), now));
             host.stamp = None;
         } else {
             (host.delay, host.held_up) = begun;

@@ -342,8 +342,7 @@ impl Run {
                 }
                 self.status
                     .send_modify(|status| status.lease = Some(bucket.lease));
-                let inbox = self.client.new_inbox();
-                let watched = bucket.watch(inbox, self.patience.get()).await;
+                let watched = bucket.watch(self.patience.get()).await;
                 match watched {
                     Ok(_) => self.patience.met(),
                     Err(_) => self.patience.missed(),

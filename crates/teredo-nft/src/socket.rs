@@ -237,6 +237,21 @@ impl Netlink {
         table: &TableName,
         set: &str,
     ) -> Result<Option<Vec<ElementInfo>>, NftError> {
+        self.elements_as(table, set, Some)
+    }
+
+    /// The elements of a set that `read` makes something of, without a list of them all in memory; none if the set does not
+    /// exist.
+    ///
+    /// # Errors
+    ///
+    /// Any [`NftError`].
+    pub fn elements_as<T>(
+        &mut self,
+        table: &TableName,
+        set: &str,
+        read: impl Fn(ElementInfo) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, NftError> {
         let attributes = vec![
             SetElementList::Table(table.name.clone()),
             SetElementList::Set(set.to_owned()),
@@ -244,9 +259,10 @@ impl Netlink {
         let message = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
         let answer = self.query_raw(table, NLM_F_DUMP, message, |message| {
             let elements = raw::elements(message);
-            elements
-                .map(Some)
-                .ok_or_else(|| "a malformed element".to_owned())
+            let elements = elements.ok_or_else(|| "a malformed element".to_owned())?;
+            Ok(Some(
+                elements.into_iter().filter_map(&read).collect::<Vec<_>>(),
+            ))
         })?;
         Ok(answer.map(|parts| parts.into_iter().flatten().collect()))
     }

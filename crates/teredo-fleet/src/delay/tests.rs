@@ -4,22 +4,23 @@ use super::*;
 struct World {
     epoch: Instant,
     delay: Delay,
+    last: Moment,
 }
 
 impl World {
     /// The first entry is of second 0, and arrives at once.
     fn new() -> Self {
         let epoch = Instant::now();
-        let delay = Delay::begin(epoch, Duration::from_secs(1000), epoch, Duration::ZERO);
-        Self { epoch, delay }
+        let last = (Duration::from_secs(1000), epoch);
+        let delay = Delay::begin(epoch, last, Duration::ZERO);
+        Self { epoch, delay, last }
     }
 
     fn of(&mut self, written: u64, arrived: u64) -> u64 {
-        let (time, arrived) = (1000 + written, self.epoch + Duration::from_secs(arrived));
-        let held_up = self
-            .delay
-            .of(self.epoch, Duration::from_secs(time), arrived);
-        held_up.as_secs()
+        let arrived = self.epoch + Duration::from_secs(arrived);
+        let next = (Duration::from_secs(1000 + written), arrived);
+        let last = std::mem::replace(&mut self.last, next);
+        self.delay.of(self.epoch, last, next).as_secs()
     }
 }
 
@@ -50,23 +51,27 @@ fn a_machine_that_was_paused_is_learnt_with_the_second_entry() {
 #[test]
 fn a_first_entry_in_doubt_is_decided_by_the_next_ones() {
     let epoch = Instant::now();
-    let at = |seconds| epoch + Duration::from_secs(seconds);
     let seconds = Duration::from_secs;
-    let mut behind = Delay::begin(epoch, seconds(0), at(0), seconds(3600));
-    assert_eq!(behind.of(epoch, seconds(5), at(5)), Duration::ZERO);
-    let mut held_up = Delay::begin(epoch, seconds(0), at(60), seconds(60));
-    assert_eq!(held_up.of(epoch, seconds(5), at(60)), seconds(55));
-    assert_eq!(held_up.of(epoch, seconds(61), at(61)), Duration::ZERO);
+    let moment = |written, arrived| (seconds(written), epoch + seconds(arrived));
+    let mut behind = Delay::begin(epoch, moment(0, 0), seconds(3600));
+    assert_eq!(behind.of(epoch, moment(0, 0), moment(5, 5)), Duration::ZERO);
+    let mut held_up = Delay::begin(epoch, moment(0, 60), seconds(60));
+    assert_eq!(held_up.of(epoch, moment(0, 60), moment(5, 60)), seconds(55));
+    assert_eq!(
+        held_up.of(epoch, moment(5, 60), moment(61, 61)),
+        Duration::ZERO
+    );
 }
 
 #[test]
 fn any_time_of_a_host_is_taken() {
     let epoch = Instant::now();
-    for first in [Duration::MAX, Duration::ZERO, Duration::from_secs(1)] {
+    let all = [Duration::MAX, Duration::ZERO, Duration::from_secs(7)].map(|time| (time, epoch));
+    for first in all {
         for held_up in [Duration::ZERO, Duration::MAX] {
-            let mut delay = Delay::begin(epoch, first, epoch, held_up);
-            for time in [Duration::ZERO, Duration::MAX, Duration::from_secs(7)] {
-                delay.of(epoch, time, epoch);
+            let mut delay = Delay::begin(epoch, first, held_up);
+            for (last, next) in all.into_iter().zip(all.into_iter().rev()) {
+                delay.of(epoch, last, next);
             }
         }
     }
