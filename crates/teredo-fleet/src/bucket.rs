@@ -192,7 +192,6 @@ impl Bucket {
         let consumer: PullConsumer = made
             .map_err(|_| unreachable(&"it has made no consumer in time"))?
             .map_err(|error| unreachable(&error))?;
-        let is_empty = consumer.cached_info().num_pending == 0;
         let messages = consumer
             .stream()
             .max_messages_per_batch(IN_FLIGHT)
@@ -203,8 +202,15 @@ impl Bucket {
         Ok(Watch {
             messages,
             next: 1,
-            is_complete: is_empty,
+            reached: 0,
+            first: last(&self.stream),
         })
+    }
+
+    /// The number of the newest entry that the servers have now, 0 without one; none if they do not tell.
+    pub(crate) fn newest(&self) -> impl Future<Output = Option<u64>> + Send + 'static {
+        let context = self.context.clone();
+        async move { Some(last(&context.get_stream(STREAM).await.ok()?)) }
     }
 }
 
@@ -248,6 +254,16 @@ fn in_words(error: &str) -> String {
     }
 }
 
+/// The number of the newest entry, which ends last, as the leader had it when it was asked; 0 without one.
+fn last(stream: &Stream) -> u64 {
+    let state = &stream.cached_info().state;
+    if state.messages > 0 {
+        state.last_sequence
+    } else {
+        0
+    }
+}
+
 async fn new(context: &Context, lease: Duration) -> Result<Stream, BucketError> {
     let replicated = context.create_stream(config(lease, REPLICAS)).await;
     let created = match replicated {
@@ -265,8 +281,10 @@ pub(crate) struct Watch {
     messages: pull::Stream,
     /// The number of the next delivery.
     next: u64,
-    /// Whether the entries that were there at the beginning have been delivered.
-    pub(crate) is_complete: bool,
+    /// The highest number of a delivered entry.
+    reached: u64,
+    /// The number of the newest entry at the beginning.
+    first: u64,
 }
 
 impl std::fmt::Debug for Watch {
@@ -287,6 +305,17 @@ pub(crate) struct Delivered {
 }
 
 impl Watch {
+    /// Whether all entries that were there at the beginning have been delivered. A server that has just started has none of
+    /// them yet, and its consumer says so.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.reached >= self.first
+    }
+
+    /// How many entries have been delivered, and the highest number of them.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        (self.next - 1, self.reached)
+    }
+
     /// The next entry. Cancel safe.
     ///
     /// # Errors
@@ -306,12 +335,11 @@ impl Watch {
                 self.next, info.consumer_sequence
             ));
         }
-        let pending = info.pending;
+        self.reached = self.reached.max(info.stream_sequence);
         let stamp = Duration::from_nanos(
             u64::try_from(info.published.unix_timestamp_nanos()).unwrap_or_default(),
         );
         self.next += 1;
-        self.is_complete |= pending == 0;
         Ok(Delivered {
             message,
             stamp,

@@ -19,7 +19,7 @@
 //! | `confirm.rs` | what a perimeter tells a host |
 //! | `servers.rs`, `cause.rs`, `bucket.rs`, `doubt.rs` | NATS, why there is no connection, and when one is given up |
 //! | `publisher.rs`, `entry_clock.rs`, `details.rs` | the host's side |
-//! | `perimeter.rs`, `patience.rs` | the firewall's side |
+//! | `perimeter.rs`, `patience.rs`, `stall.rs` | the firewall's side |
 //! | `account.rs` | the configuration of nats-server |
 
 #![forbid(unsafe_code)]
@@ -42,6 +42,7 @@ mod patience;
 mod perimeter;
 mod publisher;
 mod servers;
+mod stall;
 mod wait;
 
 pub use account::{FleetRole, SeedError, User, account};

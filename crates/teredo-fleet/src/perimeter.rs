@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::{Client, ClientError, Event, Message};
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use teredo_firewall::{EndpointSet, EndpointSetError, SetPath};
 use teredo_nft::{Change, Monitor, NftError};
 use tokio::sync::watch;
@@ -25,6 +26,7 @@ use crate::doubt::Doubt;
 use crate::ledger::{Learnt, Ledger, Terms};
 use crate::patience::Patience;
 use crate::servers::{ConnectError, Connection, Servers};
+use crate::stall::Stall;
 use crate::wait::{message, until};
 use crate::{DEFAULT_LEASE, Grants, HostKey};
 
@@ -48,6 +50,9 @@ const LOOK_SHARE: u32 = 10;
 
 /// The questions of one host that are answered in a beat. It asks every 50 ms.
 const QUESTIONS: u32 = 8;
+
+/// How often the deliveries are compared with what the servers have.
+const COMPARE: Duration = Duration::from_secs(2);
 
 /// How long the first entries of the bucket may keep a set as it was found.
 const SNAPSHOT: Duration = Duration::from_secs(30);
@@ -186,6 +191,11 @@ struct Run {
     status: watch::Sender<PerimeterStatus>,
     ledger: Ledger,
     watch: Option<Watch>,
+    bucket: Option<Bucket>,
+    stall: Stall,
+    /// When the servers are asked for their newest entry, and the answer.
+    compare_at: Instant,
+    newest: Option<BoxFuture<'static, Option<u64>>>,
     /// When the bucket was created that the ledger knows.
     created: Option<i128>,
     /// When to look for the bucket again.
@@ -256,6 +266,10 @@ impl Run {
             status,
             ledger: Ledger::new(terms),
             watch: None,
+            bucket: None,
+            stall: Stall::default(),
+            compare_at: now + COMPARE,
+            newest: None,
             created: None,
             // The news of the connection comes first.
             watch_at: now + RETRY * 2,
@@ -295,6 +309,8 @@ impl Run {
                 () = until(look_at) => self.look().await,
                 () = until(retry_at) => self.retry().await,
                 () = until(watch_at) => self.follow().await,
+                () = sleep_until(self.compare_at) => self.ask_newest(),
+                newest = answer(&mut self.newest) => self.compare(newest),
                 () = sleep_until(self.doubt.at()) => {
                     if self.status.borrow().is_following {
                         self.doubt.settle(Instant::now());
@@ -342,6 +358,7 @@ impl Run {
                 }
                 self.status
                     .send_modify(|status| status.lease = Some(bucket.lease));
+                self.bucket = Some(bucket.clone());
                 let watched = bucket.watch(self.patience.get()).await;
                 match watched {
                     Ok(_) => self.patience.met(),
@@ -353,7 +370,8 @@ impl Run {
         };
         match watched {
             Ok(watch) => {
-                let is_complete = watch.is_complete;
+                let is_complete = watch.is_complete();
+                self.stall = Stall::default();
                 self.watch = Some(watch);
                 if is_complete {
                     self.begin().await;
@@ -361,6 +379,30 @@ impl Run {
             }
             Err(error) => self.lose(&error.to_string()),
         }
+    }
+
+    /// Asks the servers for their newest entry, in the background.
+    fn ask_newest(&mut self) {
+        self.compare_at = Instant::now() + COMPARE;
+        let bucket = self.bucket.as_ref().filter(|_| self.watch.is_some());
+        self.newest = bucket.map(|bucket| bucket.newest().boxed());
+    }
+
+    /// A consumer that delivers nothing, although the servers have entries, is given up: it may be on a server that has just
+    /// started, and says of itself that it is well.
+    fn compare(&mut self, newest: Option<u64>) {
+        self.newest = None;
+        let Some(watch) = &self.watch else {
+            return;
+        };
+        if self.stall.is_one(watch.progress(), newest) {
+            self.lose("the servers have newer entries, and deliver none");
+        } else if watch.is_complete() || newest != Some(0) {
+            return;
+        }
+        // The entries that it waited for may also have ended.
+        self.watch = None;
+        self.watch_at = Instant::now();
     }
 
     fn hear(&mut self, event: &Event) {
@@ -421,7 +463,7 @@ impl Run {
                 next = next_entry(&mut self.watch).now_or_never();
             }
         }
-        let is_complete = self.watch.as_ref().is_some_and(|watch| watch.is_complete);
+        let is_complete = self.watch.as_ref().is_some_and(Watch::is_complete);
         if is_complete && !self.status.borrow().is_following {
             self.begin().await;
         } else if self.has_begun {
@@ -607,6 +649,13 @@ impl Run {
             }
             Err(error) => self.fail(&error),
         }
+    }
+}
+
+async fn answer(newest: &mut Option<BoxFuture<'static, Option<u64>>>) -> Option<u64> {
+    match newest {
+        Some(newest) => newest.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -26,6 +26,7 @@ a minute, while 1 % a minute move to another port; then all stop at once, and co
 const CLOSE: &str = "
 ![Seconds until the set is right, and memory, by the number of hosts](fleet.svg)
 
+- *an entry, until two of three servers have it*: the bucket alone. A host waits for the confirmation before it uses a new port.
 - *open at the fewest*: the smallest share of all ports in the set, of a look every 5 s.
 - *perimeter*, *three servers*: shares of one core while the hosts renew.
 - *an element*: the growth of the kernel's slabs; with few hosts it is smaller than what else changes there.
