@@ -1,6 +1,6 @@
 //! The bucket `teredo_ports` of JetStream.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_nats::Client;
 use async_nats::header::HeaderMap;
@@ -300,8 +300,9 @@ impl std::fmt::Debug for Watch {
 pub(crate) struct Delivered {
     message: jetstream::Message,
     stamp: Duration,
-    /// When it was read.
+    /// When it was read, and the same since the epoch by the clock of this host.
     pub(crate) at: Instant,
+    wall: Duration,
 }
 
 impl Watch {
@@ -344,6 +345,9 @@ impl Watch {
             message,
             stamp,
             at: Instant::now(),
+            wall: SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default(),
         })
     }
 }
@@ -363,6 +367,7 @@ impl Delivered {
                 .strip_prefix(PREFIX)
                 .unwrap_or_default(),
             stamp: self.stamp,
+            wall: self.wall,
             value: operation.is_none().then_some(&self.message.payload),
             // The server puts it into what it reads from a stream for somebody.
             is_copy: header("Nats-Stream").is_some(),

@@ -44,6 +44,8 @@ pub struct News<'a> {
     pub key: &'a str,
     /// When the server took it, since the epoch, by the server's clock.
     pub stamp: Duration,
+    /// When it arrived, since the epoch, by the clock of this host.
+    pub wall: Duration,
     /// The value; none: the key was deleted.
     pub value: Option<&'a [u8]>,
     /// Whether the server has read the value from a stream before: a host writes none of these.
@@ -107,8 +109,8 @@ impl Refusal {
 /// The hosts of a bucket.
 ///
 /// A lease counts from when the host wrote its entry. How long that took to arrive is known from the entries before it
-/// (`delay.rs`). The first entry of a host may be one of a snapshot: it counts from the server's stamp, by a [`ServerClock`],
-/// and from the host's time if that is earlier. No lease lasts longer than one lease after the entry has arrived here.
+/// (`delay.rs`). The first entry of a host may be one of a snapshot: it is as old as the clocks of the host, of the server and
+/// of this machine say, and at least as a [`ServerClock`] shows. No lease lasts longer than one lease after the entry has arrived here.
 #[derive(Debug)]
 pub struct Ledger {
     terms: Terms,
@@ -142,7 +144,7 @@ struct Host {
     delay: Delay,
     /// How long the last entry was held up.
     held_up: Duration,
-    /// The server's stamp of an entry without one before it, whose way is not known.
+    /// When the server would have taken an entry without one before it, whose way is not known, at once.
     stamp: Option<Duration>,
     /// Its own lease, if it named one.
     lease: Option<Duration>,
@@ -237,6 +239,7 @@ impl Ledger {
             endpoints: [entry.local, mapped.filter(permitted)],
             is_whole: refused.is_none(),
             stamp: news.stamp,
+            wall: news.wall,
             arrived: now,
         };
         let learnt = match known {
@@ -253,7 +256,7 @@ impl Ledger {
         if self.hosts.len() >= self.terms.hosts {
             self.forget_one()?;
         }
-        let (delay, held_up) = self.begin(&entry, &claim);
+        let First { delay, age, stamp } = self.begin(&entry, &claim);
         let index = self.hosts.insert(Host {
             key: key.clone(),
             boot: Boot::new(&entry.boot),
@@ -265,8 +268,8 @@ impl Ledger {
             is_whole: claim.is_whole,
             arrived: claim.arrived,
             delay,
-            held_up,
-            stamp: Some(claim.stamp),
+            held_up: age,
+            stamp: Some(stamp),
             lease: entry.lease,
         });
         // `Terms::hosts` is far below.
@@ -288,16 +291,23 @@ impl Ledger {
         Ok(())
     }
 
-    /// The way of an entry without one before it: by the clocks of the host and of the server, it was held up so long. Other
-    /// programs' entries, without an uptime, may have any time.
-    fn begin(&mut self, entry: &Entry, claim: &Claim) -> (Delay, Duration) {
+    /// The way of an entry without one before it, by the clocks of the host, of the server and of this machine. Other programs'
+    /// entries, without an uptime, may have any time.
+    fn begin(&mut self, entry: &Entry, claim: &Claim) -> First {
         let epoch = *self.epoch.get_or_insert(claim.arrived);
-        let held_up = match entry.uptime {
-            Some(_) => claim.stamp.saturating_sub(entry.time),
-            None => Duration::ZERO,
+        let (to_server, since) = match entry.uptime {
+            Some(_) => (
+                claim.stamp.saturating_sub(entry.time),
+                claim.wall.saturating_sub(claim.stamp),
+            ),
+            None => (Duration::ZERO, Duration::ZERO),
         };
-        let delay = Delay::begin(epoch, (entry.moment(), claim.arrived), held_up);
-        (delay, held_up)
+        let age = to_server.saturating_add(since);
+        First {
+            delay: Delay::begin(epoch, (entry.moment(), claim.arrived), age),
+            age,
+            stamp: claim.stamp.saturating_sub(to_server),
+        }
     }
 
     fn update(&mut self, index: u32, entry: Entry, claim: Claim) -> Result<Learnt, Refusal> {
@@ -329,8 +339,7 @@ impl Ledger {
             host.held_up = host.delay.of(epoch, last, (entry.moment(), now));
             host.stamp = None;
         } else {
-            (host.delay, host.held_up) = begun;
-            host.stamp = Some(claim.stamp);
+            (host.delay, host.held_up, host.stamp) = (begun.delay, begun.age, Some(begun.stamp));
         }
         if !same_boot {
             let ended = std::mem::replace(&mut host.boot, boot);
@@ -422,10 +431,8 @@ impl Ledger {
             let server = self.clock.now(now)?;
             Some(server.saturating_sub(stamp))
         });
-        lease.saturating_sub(
-            here.max(there.unwrap_or_default())
-                .saturating_add(host.held_up),
-        )
+        let age = here.saturating_add(host.held_up);
+        lease.saturating_sub(age.max(there.unwrap_or_default()))
     }
 
     /// Until when an endpoint is open; none: it is closed.
@@ -470,7 +477,17 @@ struct Claim {
     endpoints: [Option<SocketAddrV4>; 2],
     is_whole: bool,
     stamp: Duration,
+    wall: Duration,
     arrived: Instant,
+}
+
+/// The way of an entry without one before it.
+struct First {
+    delay: Delay,
+    /// How long ago it was written, as far as is known.
+    age: Duration,
+    /// When the server would have taken it at once.
+    stamp: Duration,
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ impl World {
         let news = News {
             key: entry.host.as_str(),
             stamp: seconds(1_000_000 + taken),
+            wall: seconds(1_000_000 + arrived),
             value: Some(&entry.encode()),
             is_copy: false,
         };
@@ -54,6 +55,7 @@ impl World {
         let news = News {
             key,
             stamp: seconds(1_000_000 + second),
+            wall: seconds(1_000_000 + second),
             value: None,
             is_copy: false,
         };
@@ -241,6 +243,7 @@ fn a_renewal_at_the_last_moment_is_looked_at() {
     let news = News {
         key: "web",
         stamp: seconds(1_000_000) + late,
+        wall: seconds(1_000_000) + late,
         value: Some(&renewal),
         is_copy: false,
     };
@@ -281,13 +284,34 @@ fn port_0_and_a_deleted_key_close_at_once() {
     assert_eq!(world.delete(3, "never").unwrap(), Learnt::Known);
 }
 
-/// A perimeter that starts late gets entries that are old: each has what is left of its lease, by the server's clock.
+/// A perimeter that starts late gets entries that are old: each has what is left of its lease, by this machine's clock.
 #[test]
 fn an_old_entry_has_the_rest_of_its_lease() {
     let mut world = World::new();
-    // Both arrive in the same moment; the second tells the time for the first, too.
-    world.deliver(0, 100, &entry("web", 1, 4500)).unwrap();
-    world.deliver(10, 100, &entry("mail", 11, 4501)).unwrap();
+    world.deliver(90, 100, &entry("web", 90, 4500)).unwrap();
+    assert!(world.is_open(100 + 4, OLD) && !world.is_open(100 + 5, OLD));
+    world.put(105, &entry("web", 105, 4500)).unwrap();
+    assert!(world.is_open(119, OLD) && !world.is_open(120, OLD));
+}
+
+/// If this machine's clock is behind, the newest entry tells the time for the others.
+#[test]
+fn an_old_entry_has_no_more_than_the_servers_clock_leaves() {
+    let mut world = World::new();
+    for (host, port, taken) in [("web", 4500, 0), ("mail", 4501, 10)] {
+        let value = entry(host, taken, port).encode();
+        let news = News {
+            key: host,
+            stamp: seconds(1_000_000 + taken),
+            wall: Duration::ZERO,
+            value: Some(&value),
+            is_copy: false,
+        };
+        world
+            .ledger
+            .learn(&news, world.start + seconds(100))
+            .unwrap();
+    }
     assert!(world.is_open(100 + 4, OLD) && !world.is_open(100 + 5, OLD));
     assert!(world.is_open(100 + 14, NEW) && !world.is_open(100 + 15, NEW));
 }
@@ -377,6 +401,7 @@ fn what_a_host_may_not_say_opens_nothing_and_closes_nothing() {
         let news = News {
             key,
             stamp: seconds(1_000_001),
+            wall: seconds(1_000_001),
             value: Some(value),
             is_copy: false,
         };
@@ -467,6 +492,7 @@ fn a_copy_by_the_server_counts_for_nothing() {
     let news = News {
         key: "web",
         stamp: seconds(1_000_000),
+        wall: seconds(1_000_000),
         value: Some(&value),
         is_copy: true,
     };
