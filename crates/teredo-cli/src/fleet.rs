@@ -70,6 +70,9 @@ fn connect_failure(what: &str, error: ConnectError) -> Failure {
              servers' certificates"
         }
         ConnectError::File { .. } => "the file must be readable for this user",
+        ConnectError::Authority(_) => {
+            "--ca is the file of the authority that signed the servers' certificates, such as ca.pem"
+        }
         ConnectError::Credentials(_) => {
             "'teredo publish nats-config' writes such files, and so does nsc of NATS"
         }

@@ -245,9 +245,10 @@ async fn find(context: &Context) -> Result<Option<Stream>, BucketError> {
 
 /// The library's words, and the usual cause of them.
 fn in_words(error: &str) -> String {
-    if error.contains("no responders") {
+    if error.contains("no responders") || error.contains("does not exist") {
         String::from(
-            "nobody answers for it: the servers have no JetStream, or the account of this user does not import the bucket",
+            "nobody answers for it: the servers have no JetStream, or have not linked the account of this host yet, which \
+             nats-server does with its next reload",
         )
     } else {
         error.to_owned()

@@ -25,6 +25,7 @@ use crate::confirm::{ASK, CONFIRMED, Confirmation};
 use crate::doubt::Doubt;
 use crate::ledger::{Learnt, Ledger, Terms};
 use crate::patience::Patience;
+use crate::publisher::is_of_another;
 use crate::servers::{ConnectError, Connection, Servers};
 use crate::stall::Stall;
 use crate::wait::{message, until};
@@ -201,6 +202,8 @@ struct Run {
     /// When to look for the bucket again.
     watch_at: Instant,
     troubles: Troubles,
+    /// The server's last refusal on this connection.
+    refusal: Option<String>,
     /// How often each host has asked since the last beat.
     asked: HashMap<HostKey, u32>,
     /// The words for it while there is no connection.
@@ -274,6 +277,7 @@ impl Run {
             // The news of the connection comes first.
             watch_at: now + RETRY * 2,
             troubles: Troubles::default(),
+            refusal: None,
             asked: HashMap::new(),
             unconnected: UNCONNECTED.to_owned(),
             doubt: Doubt::new(now),
@@ -409,16 +413,28 @@ impl Run {
         match event {
             Event::Connected => {
                 tracing::info!("connected to the servers");
+                self.refusal = None;
                 self.watch_at = Instant::now();
             }
             Event::Disconnected => {
                 // The bucket's consumer may go on without anybody: the next one begins with all entries.
                 self.watch = None;
                 UNCONNECTED.clone_into(&mut self.unconnected);
+                self.refusal = None;
                 self.lose(UNCONNECTED);
             }
-            // Such as a permission that is missing.
-            Event::ServerError(error) => tracing::error!(%error, "the server refuses"),
+            // Such as a permission that is missing. What follows is that no answer comes.
+            Event::ServerError(error) => {
+                let mut refusal = error.to_string();
+                if is_of_another(&refusal) {
+                    refusal = format!(
+                        "the key of --creds is not that of the perimeter '{}' (--name): {refusal}",
+                        self.config.name
+                    );
+                }
+                tracing::error!(refusal, "the server refuses");
+                self.refusal = Some(refusal);
+            }
             Event::ClientError(ClientError::Other(cause)) => {
                 if self.client.connection_state() != State::Connected {
                     self.unconnected = format!("{UNCONNECTED}: {cause}");
@@ -430,6 +446,8 @@ impl Run {
     }
 
     fn lose(&mut self, reason: &str) {
+        let reason = self.refusal.clone().unwrap_or_else(|| reason.to_owned());
+        let reason = reason.as_str();
         let is_following = self.status.borrow().is_following;
         if is_following || self.troubles.bucket.as_deref() != Some(reason) {
             tracing::warn!(
@@ -503,7 +521,7 @@ impl Run {
         let hosts = self.ledger.open_hosts();
         tracing::info!(hosts, "the entries of the bucket are known");
         self.doubt.settle(Instant::now());
-        self.troubles.bucket = None;
+        (self.troubles.bucket, self.refusal) = (None, None);
         self.status.send_modify(|status| {
             status.is_following = true;
             status.trouble = self.troubles.in_words();
@@ -528,7 +546,9 @@ impl Run {
             Ok(()) => {
                 self.pending.clear();
                 let (endpoints, hosts) = (self.set.len(), self.ledger.open_hosts());
-                self.troubles.set = None;
+                if self.troubles.set.take().is_some() {
+                    tracing::info!("the set follows the hosts again");
+                }
                 let trouble = self.troubles.in_words();
                 self.status.send_if_modified(|status| {
                     let before = status.clone();

@@ -340,7 +340,13 @@ impl Run {
             }
             // Such as a permission that is missing.
             Event::ServerError(error) => {
-                let refusal = error.to_string();
+                let mut refusal = error.to_string();
+                if is_of_another(&refusal) {
+                    refusal = format!(
+                        "the key of --creds is not that of host '{}': {refusal}",
+                        self.config.host
+                    );
+                }
                 tracing::error!(refusal, "the server refuses");
                 self.refusal = Some(refusal.clone());
                 self.fail(refusal).await;
@@ -617,6 +623,12 @@ impl Run {
             )),
             valid: self.lease().max(RETRY * 4),
         };
+        if is_new && self.trouble.is_none() {
+            match &trouble {
+                Some(trouble) => tracing::warn!(trouble, "a perimeter does not have this port"),
+                None => tracing::info!(port, "the bucket and the perimeters have the port"),
+            }
+        }
         self.gate.report(&report).await;
         self.reported = trouble;
     }
@@ -643,6 +655,11 @@ impl Run {
             }
         }
     }
+}
+
+/// Whether the server refuses what the owner of the key may do.
+pub(crate) fn is_of_another(refusal: &str) -> bool {
+    refusal.contains("Permissions Violation")
 }
 
 /// The names of perimeters, and their deed; none if there are none.

@@ -109,6 +109,9 @@ pub enum ConnectError {
     /// A file holds no credentials.
     #[error("{} holds neither credentials nor the seed of an nkey", .0.display())]
     Credentials(PathBuf),
+    /// A file holds no certificate.
+    #[error("{} holds no certificate of an authority", .0.display())]
+    Authority(PathBuf),
     /// The options cannot work.
     #[error("cannot connect: {0}")]
     Options(#[from] async_nats::ConnectError),
@@ -162,7 +165,9 @@ impl Servers {
         }
         if let Some(path) = &self.ca {
             // The library reads the file later, and its error names no path.
-            read(path)?;
+            if !read(path)?.contains("-----BEGIN CERTIFICATE-----") {
+                return Err(ConnectError::Authority(path.clone()));
+            }
             options = options.add_root_certificates(path.clone());
         }
         options = options.require_tls(self.are_encrypted());

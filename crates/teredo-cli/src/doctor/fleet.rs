@@ -4,7 +4,7 @@ use serde_json::Value;
 use teredo_notify::types::FirewallStatus;
 
 use super::check::{Check, id};
-use super::seen::{Process, Seen};
+use super::seen::Seen;
 use crate::fleet::report::PERIMETER_SOCKET;
 
 const PUBLISH: &str = "teredo-publish";
@@ -29,7 +29,7 @@ pub(super) fn is_perimeter(seen: &Seen) -> bool {
 }
 
 fn runs_perimeter(seen: &Seen) -> bool {
-    seen.running("firewall").any(Process::is_perimeter)
+    seen.running("perimeter").next().is_some()
 }
 
 fn is_wanted(seen: &Seen, unit: &str) -> bool {
@@ -42,16 +42,23 @@ fn is_wanted(seen: &Seen, unit: &str) -> bool {
 fn without_publisher(seen: &Seen) -> Check {
     let id = id::FLEET_PUBLISHER;
     let runs = seen.running("publish").next().is_some();
-    if !runs && !is_wanted(seen, PUBLISH) {
+    let problems = seen.status().map_or(&[][..], |status| &status.problems);
+    let ended = problems
+        .iter()
+        .find(|problem| problem.contains("perimeters learn of no new port"));
+    if !runs && ended.is_none() && !is_wanted(seen, PUBLISH) {
         return Check::ok(id, "this host belongs to no fleet");
     }
     let check = Check::fail(id, "the perimeters do not learn of this host's port");
-    if !runs {
+    if !runs && !seen.has_unit(PUBLISH) {
         return check
-            .why(format!("{PUBLISH} is enabled, and does not run"))
-            .fix(format!(
-                "journalctl -u {PUBLISH} -n 20 --no-pager\nsystemctl restart {PUBLISH}"
-            ));
+            .why(ended.map_or("no publisher runs", String::as_str))
+            .advise("start 'teredo publish' again, as it was started before");
+    }
+    if !runs {
+        return check.why(format!("{PUBLISH} does not run")).fix(format!(
+            "journalctl -u {PUBLISH} -n 20 --no-pager\nsystemctl restart {PUBLISH}"
+        ));
     }
     let why = if seen.status().is_some() {
         "the publisher runs, and does not report to the service that was asked: it follows another --socket, or may not \
@@ -105,7 +112,16 @@ fn of_perimeter(report: &Value) -> Check {
     let why = report["trouble"].as_str().unwrap_or_default();
     let set = report["set"].as_str().unwrap_or_default();
     match (report["following"] == true, report["in_step"] == true) {
-        (true, true) => Check::ok(id, format!("the set '{set}' holds {} endpoints", report["endpoints"])),
+        (true, true) if report["refused"]["not_granted"].as_u64() > Some(0) => {
+            Check::warn(id, format!("a host asks for an address that no --network permits ({} times)", report["refused"]["not_granted"]))
+                .why(format!("the set '{set}' does not hold that endpoint; the log of the perimeter names the host"))
+                .advise("if the host is right: --network HOST=ADDRESS/32 at the perimeter; 'teredo explain not_granted' tells more")
+        }
+        (true, true) => {
+            let endpoints = &report["endpoints"];
+            let plural = if *endpoints == 1 { "" } else { "s" };
+            Check::ok(id, format!("the set '{set}' holds {endpoints} endpoint{plural}"))
+        }
         (false, _) => Check::fail(id, "the bucket is not followed: what is open closes with its lease")
             .why(why)
             .advise("'journalctl -u teredo-perimeter' tells more; the servers, the key and the authority are in its options"),

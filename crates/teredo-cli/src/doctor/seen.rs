@@ -317,12 +317,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// The command of this program that it runs.
+    /// The command of this program that it runs. The firewall of a fleet, which is none of this host's port, is a `perimeter`.
     pub(crate) fn command(&self) -> Option<&str> {
         const COMMANDS: [&str; 5] = ["client", "server", "relay", "firewall", "publish"];
         let mut arguments = self.arguments.iter().skip(1).map(String::as_str);
         (self.name == "teredo").then_some(())?;
-        arguments.find(|argument| COMMANDS.contains(argument))
+        let command = arguments.find(|argument| COMMANDS.contains(argument))?;
+        let is_perimeter = command == "firewall" && self.option("--fleet").is_some();
+        Some(if is_perimeter { "perimeter" } else { command })
     }
 
     /// The value of an option.
@@ -336,11 +338,6 @@ impl Process {
                 argument.strip_prefix(&prefix)
             }
         })
-    }
-
-    /// Whether it is the firewall of a fleet, and not that of this host's port.
-    pub(crate) fn is_perimeter(&self) -> bool {
-        self.command() == Some("firewall") && self.option("--fleet").is_some()
     }
 
     pub(crate) fn program(&self) -> Program {
@@ -595,9 +592,7 @@ impl Seen {
                 || has.relay
                 || runs("relay")
                 || enabled("teredo-relay"),
-            firewall: has.firewall
-                || !self.running("firewall").all(Process::is_perimeter)
-                || enabled("teredo-firewall"),
+            firewall: has.firewall || runs("firewall") || enabled("teredo-firewall"),
         };
         roles.client |= runs("client");
         if !roles.server && !roles.relay && !super::fleet::is_perimeter(self) {

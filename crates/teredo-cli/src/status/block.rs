@@ -264,7 +264,9 @@ fn firewall(gate: &FirewallStatus, status: &Status) -> String {
         .map_or_else(String::new, |backend| format!(", by {}", plain(backend)));
     // A client alone has some, and another trouble says more.
     let random = match &gate.random_trouble {
-        Some(reason) if status.role == Role::Client && gate.trouble.is_none() => {
+        Some(reason)
+            if status.role == Role::Client && gate.trouble.is_none() && !gate.is_of_fleet() =>
+        {
             format!(", no random ports: {}", plain(reason))
         }
         _ => String::new(),

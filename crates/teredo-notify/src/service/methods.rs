@@ -295,7 +295,7 @@ fn add_problems(status: &mut Status, hub: &Hub) {
     }
     if let Some(owner) = hub.departed_publisher() {
         problems.push(format!(
-            "{} has ended, and the fleet's perimeters learn of no new port: they close this one with its lease; run 'teredo \
+            "{} has ended, and the fleet's perimeters learn of no new port: they close this one, with its lease at the latest; run 'teredo \
              publish' again",
             named(&owner, "a publisher")
         ));

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::doctor::check::Verdict;
-use crate::doctor::seen::{Roles, Unanswered, Unit, Units};
+use crate::doctor::seen::{Process, Roles, Unanswered, Unit, Units};
 use crate::doctor::tests::healthy;
 
 fn perimeter(following: bool, in_step: bool) -> Verdict {
@@ -15,6 +15,17 @@ fn a_perimeter_is_well_if_it_follows_and_the_kernel_has_all() {
     assert_eq!(perimeter(true, true), Verdict::Ok);
     assert_eq!(perimeter(false, true), Verdict::Fail);
     assert_eq!(perimeter(true, false), Verdict::Fail);
+}
+
+/// A host that is refused is closed there, although all is in step.
+#[test]
+fn a_refused_host_is_told() {
+    let report = json!({ "following": true, "in_step": true, "set": "inet filter s", "endpoints": 0, "refused": { "not_granted": 2 } });
+    let check = of_perimeter(&report);
+    assert!(
+        check.result == Verdict::Warn && check.fix.contains("--network"),
+        "{check:?}"
+    );
 }
 
 fn publisher(trouble: Option<&str>, in_sync: bool) -> Check {
@@ -88,6 +99,18 @@ fn a_publisher_that_is_to_run_and_does_not_is_told() {
         .push(process(&["publish", "--nats", "tls://nats.example"]));
     let [publisher, _] = verdicts(&seen);
     assert!(publisher.result == Verdict::Fail && publisher.why.contains("does not report"));
+}
+
+/// The service names a publisher that has ended, also without a unit.
+#[test]
+fn a_publisher_that_has_ended_is_told() {
+    let mut seen = healthy();
+    let status = seen.service.status.as_mut().unwrap();
+    status.problems =
+        vec!["teredo (pid 7) has ended, and the fleet's perimeters learn of no new port: …".into()];
+    let [publisher, _] = verdicts(&seen);
+    assert_eq!(publisher.result, Verdict::Fail);
+    assert!(publisher.why.contains("pid 7") && publisher.fix.contains("teredo publish"));
 }
 
 /// The firewall of a fleet is not the agent of this host, and its host needs no client.

@@ -38,6 +38,12 @@ pub(super) const WORDS: &[Word] = &[
         NOTHING,
     ),
     word(
+        "refused",
+        PERIMETER,
+        "the entries of hosts that counted for nothing, by reason",
+        "'teredo explain' knows each reason; the log names the host of the first",
+    ),
+    word(
         "endpoints",
         PERIMETER,
         "the endpoints of hosts that the set holds",
