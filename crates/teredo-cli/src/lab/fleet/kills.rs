@@ -160,7 +160,13 @@ pub(super) fn kills(
         begun,
     };
     let told = course.run(fleet, number, progress);
-    told.with_context(|| format!("seed {seed}; the last: {}", course.last.join(", ")))?;
+    told.with_context(|| {
+        let killed: u32 = course.counts.iter().sum();
+        format!(
+            "seed {seed}, {killed} kills; the last: {}",
+            course.last.join(", ")
+        )
+    })?;
     fleet.all_right(progress)?;
     let by_kind: Vec<_> = KINDS
         .into_iter()
