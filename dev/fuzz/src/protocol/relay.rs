@@ -145,6 +145,8 @@ struct Seen {
     /// The number of the last packet that left.
     last: u32,
     last_bubble: Option<Instant>,
+    /// Its packets that wait until it has answered a bubble.
+    held: Vec<Vec<u8>>,
     /// The source of its bubbles.
     tokens: HashSet<Ipv6Addr>,
     /// The IPv6 Internet has sent to it, or it has returned a token.
@@ -282,7 +284,11 @@ impl World {
     }
 
     fn receive(&mut self, from: SocketAddrV4, bytes: &[u8]) {
+        let mut waits = Vec::new();
         let source = Ipv6Packet::parse_prefix(bytes).ok().map(|(packet, _)| {
+            if !packet.is_bubble() {
+                waits = packet.as_bytes().to_vec();
+            }
             let seen = self.seen.entry(packet.source()).or_default();
             seen.wanted |= packet.is_bubble() && seen.tokens.contains(&packet.destination());
             packet.source()
@@ -308,6 +314,11 @@ impl World {
                 self.seen.entry(source).or_default().heard = Some(self.now);
             }
             (Reception::Drop(_), None) => {}
+            // It proves nothing yet.
+            (Reception::Consumed, vouched) if !waits.is_empty() => {
+                let source = vouched.expect("what is held comes from its mapping");
+                self.seen.entry(source).or_default().held.push(waits);
+            }
             (_, vouched) => {
                 let source = vouched.expect("what is taken comes from its mapping");
                 let seen = self.seen.entry(source).or_default();
@@ -344,15 +355,28 @@ impl World {
                     panic!("a relay has one port")
                 }
                 Destination::Host => {
-                    assert!(errors);
                     let error = Ipv6Packet::parse(&bytes).expect("an error is a packet");
-                    assert_eq!(error.source(), OWN);
+                    if error.source() != OWN {
+                        self.check_held(error.source(), &bytes);
+                        bytes.clear();
+                        continue;
+                    }
+                    assert!(errors);
                     assert!(!error.destination().is_multicast());
                     assert!(bytes.len() <= 1280);
                 }
             }
             bytes.clear();
         }
+    }
+
+    /// A packet of a client that has waited: the client has answered since, and none passes twice (R4380-5.4-04).
+    fn check_held(&mut self, source: Ipv6Addr, bytes: &[u8]) {
+        let seen = self.seen.entry(source).or_default();
+        assert!(seen.wanted && seen.last_bubble.is_some() && seen.heard.is_some());
+        let place = seen.held.iter().position(|held| held == bytes);
+        seen.held
+            .remove(place.expect("only what a client has sent is passed on"));
     }
 
     fn check(&mut self, to: SocketAddrV4, bytes: &[u8]) {
