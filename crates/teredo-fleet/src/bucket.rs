@@ -37,6 +37,10 @@ pub const MAX_BYTES: i64 = 192 << 20;
 /// A bucket gives a sign of life so often; a watch that misses two begins anew.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// How long the servers may take to acknowledge an entry, before it is written again. While they elect a leader they drop it, and
+/// the election takes most of a lease.
+const ACKNOWLEDGED: Duration = Duration::from_secs(2);
+
 /// The entries that a watch asks for before it has read them.
 const IN_FLIGHT: usize = 4096;
 
@@ -122,9 +126,11 @@ impl Bucket {
         create: Option<Duration>,
     ) -> Result<Self, BucketError> {
         let mut context = jetstream::new(client.clone());
+        context.set_timeout(ACKNOWLEDGED);
         let mut found = find(&context).await;
         if matches!(found, Err(BucketError::OtherAccount)) {
             context = jetstream::with_prefix(client.clone(), API);
+            context.set_timeout(ACKNOWLEDGED);
             found = find(&context).await;
         }
         let stream = match (found?, create) {
