@@ -57,7 +57,7 @@ async def main(url: str, ca: str, seed: str) -> None:
         host = message.subject.removeprefix(f"$KV.{BUCKET}.")
         try:
             endpoint, lease = read(host, message.data, ttl)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # A host can write anything to its own key. What it had ends with its lease.
             print(f"skip  {host}: {error!r}", file=sys.stderr, flush=True)
             continue

@@ -4,7 +4,7 @@
 //!  host                       bucket                 perimeter
 //!   │── entry (time T) ─────────>│── entry ────────────>│ opens the endpoint
 //!   │<───────── teredo.confirmed.HOST.PERIMETER (T) ────│
-//!   │── teredo.ask.HOST ───────────────────────────────>│ if no answer came, and every half a minute:
+//!   │── teredo.ask.HOST ───────────────────────────────>│ if no answer came, and every 20 s:
 //!   │<───────── teredo.confirmed.HOST.PERIMETER (T) ────│ the perimeter says it again
 //! ```
 //!

@@ -27,7 +27,7 @@ const FORMER_BOOTS: usize = 3;
 /// The terms under which entries open endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// How long an entry lasts from the server's stamp on; one that was held up on its way to the server, shorter by that.
+    /// How long an entry lasts from when the host wrote it.
     pub lease: Duration,
     /// Whether the mapped endpoint of each host is open, too.
     pub mapped: bool,
@@ -110,7 +110,8 @@ impl Refusal {
 ///
 /// A lease counts from when the host wrote its entry. How long that took to arrive is known from the entries before it
 /// (`delay.rs`). The first entry of a host may be one of a snapshot: it is as old as the clocks of the host, of the server and
-/// of this machine say, and at least as a [`ServerClock`] shows. No lease lasts longer than one lease after the entry has arrived here.
+/// of this machine say, and at least as a [`ServerClock`] shows. No entry lasts longer than one lease after it has arrived
+/// here.
 #[derive(Debug)]
 pub struct Ledger {
     terms: Terms,
@@ -324,7 +325,8 @@ impl Ledger {
         let is_quiet = now.saturating_duration_since(host.arrived) >= self.terms.lease * 2;
         let goes_on = same_boot && like && entry.moment() > host.moment();
         if same_boot && like && entry.moment() == host.moment() {
-            return if same {
+            // Its endpoints may have ended here meanwhile.
+            return if entry.sequence == host.sequence {
                 Ok(Learnt::Known)
             } else {
                 Err(Refusal::Replayed)

@@ -25,8 +25,7 @@ use crate::confirm::{ASK, CONFIRMED, Confirmation};
 use crate::doubt::Doubt;
 use crate::ledger::{Learnt, Ledger, Terms};
 use crate::patience::Patience;
-use crate::publisher::is_of_another;
-use crate::servers::{ConnectError, Connection, Servers};
+use crate::servers::{ConnectError, Connection, Servers, refusal};
 use crate::stall::Stall;
 use crate::wait::{message, until};
 use crate::{DEFAULT_LEASE, Grants, HostKey};
@@ -425,13 +424,8 @@ impl Run {
             }
             // Such as a permission that is missing. What follows is that no answer comes.
             Event::ServerError(error) => {
-                let mut refusal = error.to_string();
-                if is_of_another(&refusal) {
-                    refusal = format!(
-                        "the key of --creds is not that of the perimeter '{}' (--name): {refusal}",
-                        self.config.name
-                    );
-                }
+                let whose = format!("the perimeter '{}' (--name)", self.config.name);
+                let refusal = refusal(error, &whose);
                 tracing::error!(refusal, "the server refuses");
                 self.refusal = Some(refusal);
             }

@@ -28,7 +28,7 @@ use crate::confirm::{ASK, CONFIRMED, Perimeters};
 use crate::details::{self, Details};
 use crate::doubt::Doubt;
 use crate::entry_clock::EntryClock;
-use crate::servers::{ConnectError, Connection, Servers};
+use crate::servers::{ConnectError, Connection, Servers, refusal};
 use crate::wait::{message, until};
 use crate::{Entry, HostKey};
 
@@ -340,13 +340,7 @@ impl Run {
             }
             // Such as a permission that is missing.
             Event::ServerError(error) => {
-                let mut refusal = error.to_string();
-                if is_of_another(&refusal) {
-                    refusal = format!(
-                        "the key of --creds is not that of host '{}': {refusal}",
-                        self.config.host
-                    );
-                }
+                let refusal = refusal(&error, &format!("host '{}'", self.config.host));
                 tracing::error!(refusal, "the server refuses");
                 self.refusal = Some(refusal.clone());
                 self.fail(refusal).await;
@@ -655,11 +649,6 @@ impl Run {
             }
         }
     }
-}
-
-/// Whether the server refuses what the owner of the key may do.
-pub(crate) fn is_of_another(refusal: &str) -> bool {
-    refusal.contains("Permissions Violation")
 }
 
 /// The names of perimeters, and their deed; none if there are none.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr, ServerError};
 use tokio::sync::mpsc;
 
 use crate::HostKey;
@@ -179,6 +179,16 @@ impl Servers {
 /// The prefix of the subjects of answers: a permission for it is one for a host's own answers alone.
 pub(crate) fn inbox_prefix(key: &HostKey) -> String {
     format!("_INBOX_{key}")
+}
+
+/// The words of a server's refusal. A permission is missing if the key is not that of `owner`.
+pub(crate) fn refusal(error: &ServerError, owner: &str) -> String {
+    let words = error.to_string();
+    if words.contains("Permissions Violation") {
+        format!("the key of --creds is not that of {owner}: {words}")
+    } else {
+        words
+    }
 }
 
 fn read(path: &Path) -> Result<String, ConnectError> {

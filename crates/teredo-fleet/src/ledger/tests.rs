@@ -116,8 +116,10 @@ fn an_entry_that_was_held_up_counts_from_when_it_was_written() {
     for second in 11..600 {
         world.ledger.expire(world.at(second));
     }
-    // Written at the beginning of a cut of ten minutes.
-    world.deliver(612, 612, &entry("web", 12, 4500)).unwrap();
+    // Written at the beginning of a cut of ten minutes. The host's clock is an hour ahead, so it says nothing.
+    let mut old = entry("web", 12, 4500);
+    old.time += seconds(3600);
+    world.deliver(612, 612, &old).unwrap();
     assert!(!world.is_open(612, OLD));
     let web = "web".parse().unwrap();
     assert_eq!(world.ledger.state(&web, world.at(612)), None);
@@ -382,6 +384,13 @@ fn a_snapshot_repeats_what_is_known() {
         Learnt::Known
     );
     assert!(!world.is_open(15, OLD));
+    // Nor is it a replay once it has ended here.
+    world.ledger.expire(world.at(15));
+    assert_eq!(
+        world.deliver(0, 16, &entry("web", 1, 4500)).unwrap(),
+        Learnt::Known
+    );
+    assert!(!world.is_open(16, OLD));
 }
 
 #[test]
@@ -450,7 +459,7 @@ fn the_mapped_endpoint_is_open_only_if_asked_for() {
     assert!(!world.is_open(1, MAPPED));
 }
 
-/// It is told by name, and the host does not take the port for open.
+/// The refusal has a name and a counter, and no confirmation tells the host that the port is open.
 #[test]
 fn a_mapped_endpoint_that_is_not_granted_leaves_the_local_one() {
     let mut world = World::with(|terms| {

@@ -94,8 +94,10 @@ pub(super) const WORDS: &[Word] = &[
     word(
         "replayed",
         REFUSED,
-        "an entry is older than what its host wrote before: somebody repeats it, or the host's clock was set back",
-        "after two leases the host is followed again; if it grows, two publishers have the same --host",
+        "an entry is older than what its host wrote before, or of an earlier boot: somebody repeats it, or two machines have one \
+         --host",
+        "give each host a --host and a key of its own; a machine that was set back to a saved state is followed again after two \
+         leases",
     ),
     word(
         "copied",

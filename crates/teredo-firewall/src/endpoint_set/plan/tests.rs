@@ -97,6 +97,9 @@ fn what_the_kernel_holds_is_compared() {
     let mut plan = holding(start);
     let whole = [(endpoint(1), start + LEASE)];
     assert!(!plan.found(whole.into_iter(), [].into_iter(), start));
+    // A saved ruleset was loaded again, without the end.
+    let endless = [(endpoint(1), start + LEASE * 1000)];
+    assert!(plan.found(endless.into_iter(), [].into_iter(), start));
     // Another program flushed the set.
     assert!(plan.found([].into_iter(), [].into_iter(), start));
     let steps = plan.steps(&[endpoint(1)], |_| Some(start + LEASE), start);

@@ -279,6 +279,10 @@ fn a_firewall_that_has_ended_is_named_beside_a_publisher() {
         (gate, report)
     };
     let (publisher, again) = report("publisher", Some(FLEET_BACKEND));
+    // Nothing here waits for the perimeters: only the port's first use does.
+    hub.publish(4500);
+    assert_eq!(hub.gate_summary().behind, 0);
+    assert!(!hub.is_settled(1));
     let (firewall, _) = report("firewall", None);
     drop(firewall);
     hub.report(publisher.id(), again).unwrap();
