@@ -2,12 +2,16 @@
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use etherparse::{IcmpEchoHeader, Icmpv6Header, Icmpv6Slice, Icmpv6Type};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{Host, Receive};
+
+/// The bursts of this process so far.
+static BURSTS: AtomicU16 = AtomicU16::new(0);
 
 /// The answers to a burst of echo requests.
 #[derive(Debug)]
@@ -26,7 +30,7 @@ impl Replies {
 }
 
 /// Sends `count` echo requests at once from `host`, so that all wait together for whatever has to be set up first,
-/// and collects the answers until all are there or `timeout` has passed.
+/// and collects the answers until all are there or `timeout` has passed. Late answers to another burst do not count.
 ///
 /// # Errors
 ///
@@ -38,23 +42,52 @@ pub fn ping(
     timeout: Duration,
 ) -> io::Result<Replies> {
     host.namespace().run(|| {
+        let burst = Burst::open(destination)?;
+        burst.send(count)?;
+        burst.collect(count, timeout)
+    })?
+}
+
+/// Echo requests that are one question.
+struct Burst {
+    socket: UdpSocket,
+    identifier: u16,
+    start: Instant,
+}
+
+impl Burst {
+    fn open(destination: Ipv6Addr) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6))?;
         // No sockaddr of a raw socket has a port; std's methods read, write and connect all the same.
         let socket = UdpSocket::from(socket);
         socket.connect(SocketAddrV6::new(destination, 0, 0, 0))?;
-        let identifier = std::process::id() as u16;
-        let start = Instant::now();
+        // A raw socket gets the answers to all bursts, late ones of the last burst too. Processes that start one after
+        // the other are far apart.
+        let number = BURSTS.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id() as u16;
+        Ok(Self {
+            socket,
+            identifier: process.wrapping_mul(257).wrapping_add(number),
+            start: Instant::now(),
+        })
+    }
+
+    fn send(&self, count: u16) -> io::Result<()> {
         for sequence in 0..count {
             let echo = IcmpEchoHeader {
-                id: identifier,
+                id: self.identifier,
                 seq: sequence,
             };
             // The kernel fills the checksum in.
             let mut message = [0; 56];
             let header = Icmpv6Header::new(Icmpv6Type::EchoRequest(echo)).to_bytes();
             message[..header.len()].copy_from_slice(&header);
-            socket.send(&message)?;
+            self.socket.send(&message)?;
         }
+        Ok(())
+    }
+
+    fn collect(&self, count: u16, timeout: Duration) -> io::Result<Replies> {
         let mut replies = Replies {
             order: Vec::new(),
             first: None,
@@ -62,20 +95,20 @@ pub fn ping(
         let mut buffer = [0; 2048];
         while replies.order.len() < usize::from(count) {
             let Some(left) = timeout
-                .checked_sub(start.elapsed())
+                .checked_sub(self.start.elapsed())
                 .filter(|left| !left.is_zero())
             else {
                 break;
             };
-            socket.set_read_timeout(Some(left))?;
-            match socket.receive(&mut buffer) {
+            self.socket.set_read_timeout(Some(left))?;
+            match self.socket.receive(&mut buffer) {
                 Ok(length) => {
                     let message = Icmpv6Slice::from_slice(&buffer[..length]);
                     let kind = message.map(|message| message.icmp_type());
                     if let Ok(Icmpv6Type::EchoReply(echo)) = kind
-                        && echo.id == identifier
+                        && echo.id == self.identifier
                     {
-                        replies.first.get_or_insert_with(|| start.elapsed());
+                        replies.first.get_or_insert_with(|| self.start.elapsed());
                         replies.order.push(echo.seq);
                     }
                 }
@@ -91,5 +124,8 @@ pub fn ping(
             }
         }
         Ok(replies)
-    })?
+    }
 }
+
+#[cfg(test)]
+mod tests;
