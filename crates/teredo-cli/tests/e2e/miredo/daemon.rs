@@ -158,7 +158,8 @@ pub(super) fn bound(host: &Host) -> Vec<SocketAddrV4> {
     sockets.collect()
 }
 
-/// Waits for the host's Teredo address.
+/// Waits for the host's Teredo address. Our client adds its routes a moment later: before packets are sent, wait until it
+/// is [qualified](Client::qualified).
 #[track_caller]
 pub(crate) fn appears(host: &Host) -> Ipv6Addr {
     let found = until(QUALIFICATION, "a Teredo address", || address_of(host));

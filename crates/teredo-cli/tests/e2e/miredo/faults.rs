@@ -110,8 +110,8 @@ fn the_first_packets_of_a_flow_leave_in_order() {
         world.left.host("alice").unwrap(),
         world.right.host("bob").unwrap(),
     ];
-    let [_client, peer] = [&alice, &bob].map(|host| world.client(host, &[]));
-    appears(&alice);
+    let [client, peer] = [&alice, &bob].map(|host| world.client(host, &[]));
+    client.qualified();
     let replies = teredo_lab::ping(&alice, peer.address(), 5, SECOND * 10).unwrap();
     assert!(replies.are_all_in_order(5), "{replies:?}");
 }
@@ -126,7 +126,7 @@ fn a_lost_bubble_is_not_a_lost_packet() {
     let _server = world.serve();
     let alice = world.left.host("alice").unwrap();
     let client = world.client(&alice, &[]);
-    appears(&alice);
+    client.qualified();
     let peer = SocketAddrV4::new(STRANGER, 4444);
     let host = world.internet.host("peer", &[STRANGER]).unwrap();
     let socket = host.udp_socket(peer).unwrap();
