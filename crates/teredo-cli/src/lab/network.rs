@@ -22,7 +22,7 @@ pub(super) const SERVER: [Ipv4Addr; 2] =
 const ALICE_PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(44, 128, 0, 1)];
 const BOB_PUBLIC: [Ipv4Addr; 2] = [Ipv4Addr::new(203, 0, 113, 1), Ipv4Addr::new(44, 128, 0, 2)];
 /// How long the set's element outlives alice's agent: short, to keep the lab short.
-pub(super) const LEASE: Duration = Duration::from_secs(2);
+pub(super) const LEASE: Duration = Duration::from_secs(4);
 /// The UDP port that alice lets in through the tunnel.
 pub(super) const ALLOWED_PORT: u16 = 7777;
 
@@ -142,7 +142,7 @@ impl Network {
         arguments.extend_from_slice(&self.data_path);
         let socket = self.folder.path().join("server.sock");
         let process = spawn(&self.server, "server", Some(&socket), &arguments)?;
-        process.wait_for_line("serving", Duration::from_secs(5))?;
+        process.wait_for_line("serving", Duration::from_secs(10))?;
         self.server_process = Some(process);
         Ok(())
     }

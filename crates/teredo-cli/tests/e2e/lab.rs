@@ -282,7 +282,9 @@ fn shown_by_the_shell(way: &str) -> String {
     let mut lab = stage.command(&stage.as_root(), &nat);
     let output = lab.env("SHELL", &shell).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{text}");
+    // The step that failed, before all others.
+    let failed = text.find("FAIL").map_or("", |start| &text[start..]);
+    assert_eq!(output.status.code(), Some(0), "{failed}\n{text}");
     stage.assert_swept();
     text
 }
