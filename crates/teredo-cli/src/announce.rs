@@ -60,7 +60,7 @@ pub(crate) fn run(command: &AnnounceCommand, config: Option<&Path>) -> Result<Ex
         [] => networks,
         chosen => chosen.to_vec(),
     };
-    daemon::runtime()?.block_on(async {
+    daemon::run(async {
         let mut session = Session::new()?;
         let routes = prepare(options, target.role(), &networks).await?;
         let mut announcer = Announcer {

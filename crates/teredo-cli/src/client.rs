@@ -41,7 +41,7 @@ use legacy::{Left, Legacy};
 /// Runs the client until a signal ends it. `load` reads the settings, at the start and at each reload.
 pub(crate) fn run(load: impl Fn() -> Result<ClientSettings, Failure>) -> Result<Exit, Failure> {
     let first = Setup::read(&load)?;
-    daemon::runtime()?.block_on(serve(first, load))
+    daemon::run(serve(first, load))
 }
 
 /// The settings, and the secrets that they name.

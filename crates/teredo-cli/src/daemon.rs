@@ -28,6 +28,15 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::new(Exit::Failed, "cannot start the runtime").because(error))
 }
 
+/// Runs the control plane until its end. A question to the system's name service, which takes as long as that likes, keeps
+/// nobody from ending.
+pub(crate) fn run<T>(control: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(control);
+    runtime.shutdown_background();
+    outcome
+}
+
 /// Tells systemd that the daemon serves; without systemd, does nothing.
 pub(crate) fn tell_ready() {
     tell(NotifyState::Ready);

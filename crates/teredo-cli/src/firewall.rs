@@ -40,7 +40,7 @@ pub(crate) fn run(load: impl Fn() -> Result<FirewallSettings, Failure>) -> Resul
         })
         .await
     };
-    daemon::runtime()?.block_on(following)
+    daemon::run(following)
 }
 
 async fn follow(

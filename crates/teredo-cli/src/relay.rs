@@ -26,7 +26,7 @@ use crate::settings::{RelaySettings, destinations, refused_address};
 pub(crate) fn run(load: impl Fn() -> Result<RelaySettings, Failure>) -> Result<Exit, Failure> {
     let first = load()?;
     policy(&first)?;
-    daemon::runtime()?.block_on(serve(first, load))
+    daemon::run(serve(first, load))
 }
 
 async fn serve(

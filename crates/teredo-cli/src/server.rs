@@ -42,7 +42,7 @@ const RETIRED: &str = "retired";
 /// Serves until SIGINT or SIGTERM. `load` reads the settings, at the start and at each reload.
 pub(crate) fn run(load: impl Fn() -> Result<ServerSettings, Failure>) -> Result<Exit, Failure> {
     let first = Setup::read(&load)?;
-    daemon::runtime()?.block_on(async {
+    daemon::run(async {
         let mut process = Process::new(&first.settings).await?;
         let outcome = reload::run(first, async |setup| process.serve(setup, &load).await).await;
         process.end().await;

@@ -1,99 +1,155 @@
 //! Why there is no connection to the servers, in words that say what to do.
+//!
+//! The library keeps the last error of each server, and shows them before its next attempt. It says nothing while it looks
+//! a name up.
 
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_nats::{ClientError, ConnectErrorKind, Event, ServerAddr};
-use tokio::net::TcpStream;
+use async_nats::{ClientError, Event, Server};
+use tokio::net::lookup_host;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{sleep, timeout};
 
-use crate::Urls;
-
-/// How long a server may take to accept a connection.
+/// How long there is no connection before the cause is told. Most come back sooner.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The least time between two searches for a cause. The library tries to connect once a second.
+/// The least time between two causes.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Finds causes, and not all the time.
+/// The attempts that the library has shown.
+#[derive(Default)]
 pub(crate) struct Causes {
-    urls: Urls,
-    next: Mutex<Instant>,
+    attempts: Mutex<Attempts>,
+}
+
+#[derive(Default)]
+struct Attempts {
+    is_connected: bool,
+    servers: Vec<Attempt>,
+}
+
+#[derive(Clone)]
+struct Attempt {
+    host: String,
+    port: u16,
+    /// None: it has not been tried yet, or its name has led nowhere.
+    error: Option<String>,
 }
 
 impl Causes {
-    pub(crate) fn new(urls: Urls) -> Self {
-        Self {
-            urls,
-            next: Mutex::new(Instant::now()),
-        }
+    fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks for the cause of a failure of the library in the background: a connection that comes meanwhile must not wait.
-    pub(crate) fn ask(&self, failure: String, sender: &mpsc::Sender<Event>) {
-        let now = Instant::now();
-        {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            if now < *next {
-                return;
+    /// The servers, as the library shows them before each attempt.
+    pub(crate) fn note_servers(&self, servers: &[Server]) {
+        self.attempts().servers = servers
+            .iter()
+            .map(|server| Attempt {
+                host: server.addr.host().to_owned(),
+                port: server.addr.port(),
+                error: server.last_error.as_deref().map(plain),
+            })
+            .collect();
+    }
+
+    pub(crate) fn note_connection(&self, is_connected: bool) {
+        self.attempts().is_connected = is_connected;
+    }
+
+    /// Sends causes as errors of the client, until nobody receives them.
+    pub(crate) async fn tell(self: Arc<Self>, sender: mpsc::Sender<Event>) {
+        let telling = async {
+            loop {
+                sleep(PATIENCE).await;
+                let servers = match &*self.attempts() {
+                    Attempts {
+                        is_connected: true, ..
+                    } => continue,
+                    attempts => attempts.servers.clone(),
+                };
+                let (told, pending) = causes(&servers).await;
+                if told.is_empty() || self.attempts().is_connected {
+                    continue;
+                }
+                let cause = ClientError::Other(told.join(", "));
+                // A full channel holds news enough.
+                drop(sender.try_send(Event::ClientError(cause)));
+                // Each question keeps a thread: there is one at a time.
+                if let Some(pending) = pending {
+                    pending.await;
+                }
+                sleep(PAUSE).await;
             }
-            *next = now + PAUSE;
-        }
-        let (urls, sender) = (self.urls.clone(), sender.clone());
-        tokio::spawn(async move {
-            let cause = cause(&urls, &failure).await;
-            // A full channel holds news enough.
-            drop(sender.try_send(Event::ClientError(ClientError::Other(cause))));
-        });
-    }
-}
-
-/// The cause of a failure that the library names by its kind alone. Each server that is named is tried once more, by TCP.
-async fn cause(urls: &Urls, failure: &str) -> String {
-    let is = |kind: ConnectErrorKind| failure == kind.to_string();
-    if is(ConnectErrorKind::AuthorizationViolation) || is(ConnectErrorKind::Authentication) {
-        return String::from("they refuse the credentials");
-    }
-    let (mut accept, mut refused) = (Vec::new(), Vec::new());
-    for url in urls.iter() {
-        let Ok(server) = url.parse::<ServerAddr>() else {
-            continue;
         };
-        let (host, port) = (server.host(), server.port());
-        match timeout(PATIENCE, TcpStream::connect((host, port))).await {
-            Ok(Ok(_)) => accept.push(format!("{host}:{port}")),
-            Ok(Err(error)) => refused.push(format!("{host}:{port}: {}", plain(&error))),
-            Err(_) => refused.push(format!("{host}:{port} does not answer")),
+        tokio::select! {
+            () = telling => {}
+            () = sender.closed() => {}
         }
     }
-    if !accept.is_empty() {
-        refused.push(of_server(&accept, is(ConnectErrorKind::TimedOut)));
-    }
-    refused.join(", ")
 }
 
-/// Servers that accept connections.
-fn of_server(servers: &[String], is_silent: bool) -> String {
-    let (who, whose) = match servers {
-        [server] => (format!("{server} accepts connections"), "its"),
-        servers => (format!("{} accept connections", servers.join(" and ")), "a"),
-    };
-    if is_silent {
-        format!("{who}, and one does not speak NATS in time")
-    } else {
-        format!(
-            "{who}, and the greeting fails: {whose} certificate is of another authority, for another name or out of date, or a \
-             server does not offer TLS, or is full"
-        )
+/// The causes, and the question to the name service that is not answered yet.
+async fn causes(servers: &[Attempt]) -> (Vec<String>, Option<impl Future<Output = ()> + use<>>) {
+    let mut told = Vec::new();
+    let mut unknown = Vec::new();
+    for Attempt { host, port, error } in servers {
+        match error {
+            Some(error) => told.push(format!("{host}:{port}: {error}")),
+            None => unknown.push((host.clone(), *port)),
+        }
     }
+    for (host, port) in unknown {
+        let named = host.clone();
+        let mut lookup =
+            Box::pin(async move { lookup_host((named.as_str(), port)).await.map(drop) });
+        match timeout(PATIENCE, &mut lookup).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => told.push(format!("{host}: {}", of_name_service(&error))),
+            Err(_) => {
+                told.push(format!("the name service does not answer for {host}"));
+                let pending = async { drop(lookup.await) };
+                return (told, Some(pending));
+            }
+        }
+    }
+    (told, None)
 }
 
-/// Without the number of the error.
-fn plain(error: &std::io::Error) -> String {
+fn of_name_service(error: &io::Error) -> String {
     let text = error.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    text[..end].to_owned()
+    let words = text.strip_prefix("failed to lookup address information: ");
+    words.unwrap_or(&text).to_owned()
+}
+
+/// The library's words for an error, without the number and the kind of it. Of TLS they are those of a programmer.
+fn plain(error: &str) -> String {
+    let end = error.find(" (os error").unwrap_or(error.len());
+    let error = ["IO error: ", "TLS error: "]
+        .iter()
+        .find_map(|kind| error[..end].strip_prefix(kind))
+        .unwrap_or(&error[..end]);
+    if let Some(fault) = error.strip_prefix("invalid peer certificate: ") {
+        let fault = match fault {
+            // An authority of this name has another key.
+            "UnknownIssuer" | "BadSignature" => {
+                "it is of an authority that is not in --ca, or not in the system's list"
+            }
+            fault => fault,
+        };
+        return format!("its certificate is refused: {fault}");
+    }
+    match error {
+        "timed out" => "no answer in time",
+        "tls handshake eof" => "it ends the connection during the TLS handshake",
+        "expected INFO, got nothing" => "it ends the connection at once: it may be full",
+        error if error.starts_with("received corrupt message of type") => "it does not offer TLS",
+        error if error.starts_with("authorization violation") => "it refuses the credentials",
+        error => error,
+    }
+    .to_owned()
 }
 
 #[cfg(test)]

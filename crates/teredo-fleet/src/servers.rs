@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr, ServerError};
@@ -54,10 +55,6 @@ pub struct Urls(Vec<String>);
 pub struct ParseUrlError(String);
 
 impl Urls {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-
     /// Whether each of them asks for TLS.
     #[must_use]
     pub fn are_encrypted(&self) -> bool {
@@ -140,7 +137,9 @@ impl Servers {
         ping: Duration,
     ) -> Result<Connection, ConnectError> {
         let (sender, events) = mpsc::channel(EVENTS);
-        let causes = Causes::new(self.urls.clone());
+        let causes = Arc::new(Causes::default());
+        tokio::spawn(Arc::clone(&causes).tell(sender.clone()));
+        let seen = Arc::clone(&causes);
         let mut options = ConnectOptions::new()
             .name(name)
             .custom_inbox_prefix(inbox_prefix(inbox))
@@ -152,12 +151,21 @@ impl Servers {
                 let pause = Duration::from_millis(50).saturating_mul(1 << attempts.min(6));
                 pause.min(LONGEST_PAUSE)
             })
+            // The library shows the servers with their last errors, and goes on as ever.
+            .reconnect_to_server_callback(move |servers, _info| {
+                seen.note_servers(&servers);
+                std::future::ready(None)
+            })
             .event_callback(move |event| {
                 match event {
-                    Event::ClientError(ClientError::Other(failure)) => causes.ask(failure, &sender),
-                    // A full channel holds news enough.
-                    event => drop(sender.try_send(event)),
+                    Event::Connected => causes.note_connection(true),
+                    Event::Disconnected => causes.note_connection(false),
+                    // The kind of the error alone.
+                    Event::ClientError(ClientError::Other(_)) => return std::future::ready(()),
+                    _ => {}
                 }
+                // A full channel holds news enough.
+                drop(sender.try_send(event));
                 std::future::ready(())
             });
         if let Some(path) = &self.creds {

@@ -35,7 +35,7 @@ pub(crate) fn run(args: FirewallArgs, socket: &Path) -> Result<Exit, Failure> {
     let listener = report::Listener::bind(socket)?;
     privilege::keep([Capability::CAP_NET_ADMIN])?;
     sandbox::enter(&Needs::of_a_perimeter(socket));
-    daemon::runtime()?.block_on(follow(config, listener))
+    daemon::run(follow(config, listener))
 }
 
 async fn follow(config: PerimeterConfig, listener: report::Listener) -> Result<Exit, Failure> {

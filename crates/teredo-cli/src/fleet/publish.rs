@@ -34,7 +34,7 @@ pub(crate) fn run(args: PublishArgs, socket: &Path) -> Result<Exit, Failure> {
     };
     privilege::keep([])?;
     sandbox::enter(&Needs::of_a_publisher());
-    daemon::runtime()?.block_on(publish(config))
+    daemon::run(publish(config))
 }
 
 async fn publish(config: PublisherConfig) -> Result<Exit, Failure> {

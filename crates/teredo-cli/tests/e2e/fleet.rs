@@ -1,5 +1,6 @@
 //! A fleet: a host publishes its port in a bucket of a real NATS server, and a firewall at the perimeter follows it.
 
+mod connection;
 mod servers;
 
 use std::time::{Duration, Instant};

@@ -9,7 +9,8 @@ use teredo_lab::{Host, Process};
 
 use crate::world::*;
 
-const NATS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
+/// Of the servers.
+pub(super) const NATS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
 const PERIMETER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 60);
 const ALICE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 70);
 
@@ -24,7 +25,7 @@ pub(crate) struct Fleet {
     pub(crate) server: Process,
     pub(crate) alice: Host,
     pub(crate) perimeter: Host,
-    nats: Host,
+    pub(super) nats: Host,
     _teredo_server: Process,
     pub(crate) world: World,
 }
@@ -57,10 +58,11 @@ impl Fleet {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
+        authorize(&nats, &folder, "ca");
         certify(&nats, &folder);
         let show = |name: &str| folder.join(name).display().to_string();
         let config = format!(
-            "listen: \"{NATS}:4222\"\n\
+            "listen: \"0.0.0.0:4222\"\n\
              jetstream {{ store_dir: \"{}\", max_memory_store: 1GB, max_file_store: 1MB }}\n\
              tls {{ cert_file: \"{}\", key_file: \"{}\" }}\n\
              include \"teredo-fleet.conf\"\n",
@@ -83,7 +85,8 @@ impl Fleet {
         self.server = serve(&self.nats, &self.world.path("nats"));
     }
 
-    fn file(&self, name: &str) -> String {
+    /// The path of a file of the account.
+    pub(super) fn file(&self, name: &str) -> String {
         self.world.path("nats").join(name).display().to_string()
     }
 
@@ -198,50 +201,38 @@ fn serve(nats: &Host, folder: &Path) -> Process {
     server
 }
 
-/// An authority, and the server's certificate.
+/// An authority: `NAME.pem` and `NAME.key`.
+pub(super) fn authorize(host: &Host, folder: &Path, name: &str) {
+    let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
+    let subject = format!("/CN={name}");
+    let words = ["-keyout", &key, "-out", &certificate, "-subj", &subject];
+    openssl(host, folder, &words);
+}
+
+/// The server's certificate, for its address alone.
 fn certify(host: &Host, folder: &Path) {
-    let key = [
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ];
-    let openssl = |more: &[&str]| {
-        let mut command = Command::new("openssl");
-        command
-            .args(["req", "-x509"])
-            .args(key)
-            .args(more)
-            .current_dir(folder)
-            .stdin(Stdio::null());
-        let output = run(host, &mut command);
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    };
-    openssl(&["-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=fleet"]);
     let name = format!("subjectAltName=IP:{NATS}");
-    openssl(&[
-        "-CA",
-        "ca.pem",
-        "-CAkey",
-        "ca.key",
-        "-keyout",
-        "server.key",
-        "-out",
-        "server.pem",
-        "-subj",
-        "/CN=nats",
-        "-addext",
-        &name,
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-    ]);
+    let words =
+        "-CA ca.pem -CAkey ca.key -keyout server.key -out server.pem -subj /CN=nats -addext";
+    let mut words: Vec<_> = words.split(' ').collect();
+    words.extend([&name, "-addext", "basicConstraints=critical,CA:FALSE"]);
+    openssl(host, folder, &words);
+}
+
+fn openssl(host: &Host, folder: &Path, words: &[&str]) {
+    let key = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
+    let mut command = Command::new("openssl");
+    command
+        .args(key.split(' '))
+        .args(words)
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    let output = run(host, &mut command);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// The elements of the set, as `nft` has them.
