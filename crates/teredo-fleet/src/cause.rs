@@ -1,86 +1,116 @@
 //! Why there is no connection to the servers, in words that say what to do.
 //!
-//! The library keeps the last error of each server, and shows them before its next attempt. It says nothing while it looks
-//! a name up.
+//! The library keeps the last error of each server, and shows them before each round of attempts. It says nothing while it
+//! looks a name up, and keeps no error of that.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::{ClientError, Event, Server};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-/// How long there is no connection before the cause is told. Most come back sooner.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it is looked whether there is a connection, and how long a name may take before that is told.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The least time between two causes.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// The attempts that the library has shown.
+/// After so many rounds without another error of a server, its last one is no cause: its name leads nowhere any more, or the
+/// library has not come to it.
+const ROUNDS: u32 = 3;
+
+/// The attempts to connect, as the library shows them.
 #[derive(Default)]
-pub(crate) struct Causes {
-    attempts: Mutex<Attempts>,
-}
+pub(crate) struct Attempts(Mutex<Rounds>);
 
 #[derive(Default)]
-struct Attempts {
+struct Rounds {
     is_connected: bool,
-    servers: Vec<Attempt>,
+    servers: Vec<Tried>,
 }
 
 #[derive(Clone)]
-struct Attempt {
+struct Tried {
     host: String,
     port: u16,
-    /// None: it has not been tried yet, or its name has led nowhere.
+    /// Its failures, the last one, and for how many rounds there has been no other.
+    failures: usize,
     error: Option<String>,
+    age: u32,
 }
 
-impl Causes {
-    fn attempts(&self) -> MutexGuard<'_, Attempts> {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+impl Tried {
+    fn recent_error(&self) -> Option<&str> {
+        self.error.as_deref().filter(|_| self.age < ROUNDS)
+    }
+}
+
+impl Attempts {
+    fn rounds(&self) -> MutexGuard<'_, Rounds> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The servers, as the library shows them before each attempt.
+    /// The servers, as the library shows them before each round.
     pub(crate) fn note_servers(&self, servers: &[Server]) {
-        self.attempts().servers = servers
+        let mut rounds = self.rounds();
+        let before = std::mem::take(&mut rounds.servers);
+        rounds.servers = servers
             .iter()
-            .map(|server| Attempt {
-                host: server.addr.host().to_owned(),
-                port: server.addr.port(),
-                error: server.last_error.as_deref().map(plain),
+            .map(|server| {
+                let (host, port) = (server.addr.host(), server.addr.port());
+                let known = before
+                    .iter()
+                    .find(|known| known.host == host && known.port == port);
+                let age = match known {
+                    Some(known) if known.failures == server.failed_attempts => {
+                        known.age.saturating_add(1)
+                    }
+                    _ => 0,
+                };
+                Tried {
+                    host: host.to_owned(),
+                    port,
+                    failures: server.failed_attempts,
+                    error: server.last_error.as_deref().map(plain),
+                    age,
+                }
             })
             .collect();
     }
 
+    /// A connection begins or ends. Errors of before are no cause of an end.
     pub(crate) fn note_connection(&self, is_connected: bool) {
-        self.attempts().is_connected = is_connected;
+        let mut rounds = self.rounds();
+        rounds.is_connected = is_connected;
+        for server in &mut rounds.servers {
+            server.age = ROUNDS;
+        }
     }
 
-    /// Sends causes as errors of the client, until nobody receives them.
+    /// Sends the causes as errors of the client while there is no connection, until nobody receives them.
     pub(crate) async fn tell(self: Arc<Self>, sender: mpsc::Sender<Event>) {
         let telling = async {
+            let mut names = Names::default();
             loop {
-                sleep(PATIENCE).await;
-                let servers = match &*self.attempts() {
-                    Attempts {
+                sleep(LOOK).await;
+                let servers = match &*self.rounds() {
+                    Rounds {
                         is_connected: true, ..
                     } => continue,
-                    attempts => attempts.servers.clone(),
+                    rounds => rounds.servers.clone(),
                 };
-                let (told, pending) = causes(&servers).await;
-                if told.is_empty() || self.attempts().is_connected {
+                let told = causes(&servers, &mut names).await;
+                if told.is_empty() || self.rounds().is_connected {
                     continue;
                 }
                 let cause = ClientError::Other(told.join(", "));
                 // A full channel holds news enough.
                 drop(sender.try_send(Event::ClientError(cause)));
-                // Each question keeps a thread: there is one at a time.
-                if let Some(pending) = pending {
-                    pending.await;
-                }
                 sleep(PAUSE).await;
             }
         };
@@ -91,31 +121,53 @@ impl Causes {
     }
 }
 
-/// The causes, and the question to the name service that is not answered yet.
-async fn causes(servers: &[Attempt]) -> (Vec<String>, Option<impl Future<Output = ()> + use<>>) {
+async fn causes(servers: &[Tried], names: &mut Names) -> Vec<String> {
     let mut told = Vec::new();
     let mut unknown = Vec::new();
-    for Attempt { host, port, error } in servers {
-        match error {
-            Some(error) => told.push(format!("{host}:{port}: {error}")),
-            None => unknown.push((host.clone(), *port)),
+    for server in servers {
+        match server.recent_error() {
+            Some(error) => told.push(format!("{}: {error}", place(&server.host, server.port))),
+            None => unknown.push(server.host.as_str()),
         }
     }
-    for (host, port) in unknown {
-        let named = host.clone();
-        let mut lookup =
-            Box::pin(async move { lookup_host((named.as_str(), port)).await.map(drop) });
-        match timeout(PATIENCE, &mut lookup).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => told.push(format!("{host}: {}", of_name_service(&error))),
+    for host in unknown {
+        told.extend(names.trouble(host).await);
+    }
+    told
+}
+
+/// Questions to the system's name service. Each keeps a thread for as long as the service likes, so there is one at a time.
+#[derive(Default)]
+struct Names {
+    asked: Option<(String, BoxFuture<'static, io::Result<()>>)>,
+}
+
+impl Names {
+    /// Why the name leads nowhere; none if it leads somewhere, or if another one is being asked for.
+    async fn trouble(&mut self, host: &str) -> Option<String> {
+        let (asked, mut answer) = self.asked.take().unwrap_or_else(|| {
+            let name = host.to_owned();
+            let answer = async move { lookup_host((name.as_str(), 0)).await.map(drop) };
+            (host.to_owned(), answer.boxed())
+        });
+        match timeout(LOOK, &mut answer).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("{asked}: {}", of_name_service(&error))),
             Err(_) => {
-                told.push(format!("the name service does not answer for {host}"));
-                let pending = async { drop(lookup.await) };
-                return (told, Some(pending));
+                let told = (asked == host)
+                    .then(|| format!("the name service has not answered for {asked} yet"));
+                self.asked = Some((asked, answer));
+                told
             }
         }
     }
-    (told, None)
+}
+
+fn place(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
 }
 
 fn of_name_service(error: &io::Error) -> String {

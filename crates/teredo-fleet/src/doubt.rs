@@ -7,7 +7,8 @@ use tokio::time::Instant;
 /// The time without success after which a connection is given up. A server that lives answers much sooner.
 const FIRST: Duration = Duration::from_secs(5);
 
-/// The longest such time. Each connection that is given up may hold a descriptor until the kernel gives it up, too.
+/// The longest such time. The library goes on for a while with a connection that is given up (`servers.rs`), so there may be a
+/// few at a time.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// The doubt in a connection: it grows with each one that brought nothing.

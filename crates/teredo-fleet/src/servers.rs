@@ -10,13 +10,17 @@ use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr, ServerE
 use tokio::sync::mpsc;
 
 use crate::HostKey;
-use crate::cause::Causes;
+use crate::cause::Attempts;
 
 /// How long a server may take to accept a connection, or to answer a request.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The longest pause between two attempts to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The attempts of a connection that its owner has given up, before it ends. Its owner gives one up within a minute
+/// (`doubt.rs`), in which there are not as many.
+const ATTEMPTS: usize = 100;
 
 /// Events that wait; those of a connection are few.
 const EVENTS: usize = 64;
@@ -41,13 +45,14 @@ pub struct Servers {
 /// assert!(urls.are_encrypted());
 /// let urls: Urls = "nats://user:secret@nats.example".parse()?;
 /// assert_eq!(urls.to_string(), "nats://nats.example");
-/// assert!("ftp://nats.example".parse::<Urls>().is_err());
+/// let error = "ftp://user:secret@nats.example".parse::<Urls>().unwrap_err();
+/// assert!(!error.to_string().contains("secret"));
 /// # Ok::<(), teredo_fleet::ParseUrlError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Urls(Vec<String>);
 
-/// A text that names no server.
+/// A text that names no server. It does not show what may be a user and a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{0}' names no NATS server: expected tls://HOST[:PORT] or nats://HOST[:PORT], more than one with commas between"
@@ -58,7 +63,10 @@ impl Urls {
     /// Whether each of them asks for TLS.
     #[must_use]
     pub fn are_encrypted(&self) -> bool {
-        self.0.iter().all(|url| url.starts_with("tls://"))
+        self.0
+            .iter()
+            .filter_map(|url| url.parse::<ServerAddr>().ok())
+            .all(|server| server.tls_required())
     }
 }
 
@@ -68,13 +76,15 @@ impl FromStr for Urls {
     fn from_str(text: &str) -> Result<Self, ParseUrlError> {
         let urls = text.split(',').map(str::trim).map(|url| {
             let parsed = url.parse::<ServerAddr>().ok();
-            parsed.filter(|server| {
+            let is_one = parsed.is_some_and(|server| {
                 !server.host().is_empty() && matches!(server.scheme(), "nats" | "tls")
-            })?;
-            Some(url.to_owned())
+            });
+            match is_one {
+                true => Ok(url.to_owned()),
+                false => Err(ParseUrlError(without_secret(url))),
+            }
         });
-        let urls: Option<Vec<_>> = urls.collect();
-        urls.map(Self).ok_or_else(|| ParseUrlError(text.to_owned()))
+        urls.collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -82,12 +92,28 @@ impl FromStr for Urls {
 impl fmt::Display for Urls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, url) in self.0.iter().enumerate() {
-            let (scheme, rest) = url.split_once("://").unwrap_or(("nats", url));
-            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
             let comma = if index == 0 { "" } else { "," };
-            write!(f, "{comma}{scheme}://{host}")?;
+            let scheme = if url.contains("://") { "" } else { "nats://" };
+            write!(f, "{comma}{scheme}{}", without_secret(url))?;
         }
         Ok(())
+    }
+}
+
+/// As they are displayed.
+impl fmt::Debug for Urls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Urls({self})")
+    }
+}
+
+fn without_secret(url: &str) -> String {
+    let Some((secret, host)) = url.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    match secret.split_once("://") {
+        Some((scheme, _)) => format!("{scheme}://{host}"),
+        None => host.to_owned(),
     }
 }
 
@@ -137,13 +163,17 @@ impl Servers {
         ping: Duration,
     ) -> Result<Connection, ConnectError> {
         let (sender, events) = mpsc::channel(EVENTS);
-        let causes = Arc::new(Causes::default());
-        tokio::spawn(Arc::clone(&causes).tell(sender.clone()));
-        let seen = Arc::clone(&causes);
+        let attempts = Arc::new(Attempts::default());
+        tokio::spawn(Arc::clone(&attempts).tell(sender.clone()));
+        let shown = Arc::clone(&attempts);
         let mut options = ConnectOptions::new()
             .name(name)
             .custom_inbox_prefix(inbox_prefix(inbox))
             .retry_on_initial_connect()
+            // The library goes on after its client is gone.
+            .max_reconnects(ATTEMPTS)
+            // A server in a cluster names the addresses of all its interfaces. Those that count are configured.
+            .ignore_discovered_servers()
             .connection_timeout(PATIENCE)
             .request_timeout(Some(PATIENCE))
             .ping_interval(ping)
@@ -153,13 +183,13 @@ impl Servers {
             })
             // The library shows the servers with their last errors, and goes on as ever.
             .reconnect_to_server_callback(move |servers, _info| {
-                seen.note_servers(&servers);
+                shown.note_servers(&servers);
                 std::future::ready(None)
             })
             .event_callback(move |event| {
                 match event {
-                    Event::Connected => causes.note_connection(true),
-                    Event::Disconnected => causes.note_connection(false),
+                    Event::Connected => attempts.note_connection(true),
+                    Event::Disconnected => attempts.note_connection(false),
                     // The kind of the error alone.
                     Event::ClientError(ClientError::Other(_)) => return std::future::ready(()),
                     _ => {}
@@ -221,3 +251,6 @@ fn authenticate(options: ConnectOptions, path: &Path) -> Result<ConnectOptions, 
     nkeys::KeyPair::from_seed(seed).map_err(|_| wrong())?;
     Ok(options.nkey(seed.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,6 @@ fn a_silent_name_service_is_named() {
     let publisher = Process::spawn(fleet.alice.namespace(), "publisher", &mut command).unwrap();
     told(
         &publisher,
-        "the name service does not answer for nats.example",
+        "the name service has not answered for nats.example",
     );
 }
