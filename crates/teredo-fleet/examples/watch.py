@@ -2,8 +2,9 @@
 """Follows the ports of a fleet with nats-py: a line for each host that opens or closes a port.
 
     pip install nats-py[nkeys]
-    watch.py tls://nats.example ca.pem shop.nk
+    watch.py tls://nats.example ca.pem shop.nk [USER]
 
+The user is the reader of `teredo publish nats-config`. Its key's file has that name, unless you have renamed it.
 An entry ends after the bucket's TTL without a renewal, or after its own "lease" if that is shorter. The bucket does not
 announce that, so each program keeps the time itself.
 """
@@ -21,8 +22,8 @@ from nats.js import api
 BUCKET = "teredo_ports"
 
 
-async def main(url: str, ca: str, seed: str) -> None:
-    user = seed.rsplit("/", 1)[-1].removesuffix(".nk")
+async def main(url: str, ca: str, seed: str, user: str | None = None) -> None:
+    user = user or seed.rsplit("/", 1)[-1].removesuffix(".nk")
     connection = await nats.connect(
         url,
         tls=ssl.create_default_context(cafile=ca),

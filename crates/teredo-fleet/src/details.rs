@@ -34,8 +34,9 @@ pub(crate) fn follow(socket: &Path) -> std::io::Result<watch::Receiver<Details>>
 
 fn run(socket: PathBuf, sender: &watch::Sender<Details>) {
     while !sender.is_closed() {
-        // A service that is not there has no addresses; the gate tells that its port is gone.
+        // The gate tells that its port is gone. The next one may be on another network.
         let _ = listen(&socket, sender);
+        sender.send_if_modified(|known| std::mem::take(known) != Details::default());
         std::thread::sleep(RETRY);
     }
 }

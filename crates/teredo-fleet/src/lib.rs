@@ -19,7 +19,8 @@
 //! | `confirm.rs` | what a perimeter tells a host |
 //! | `servers.rs`, `cause.rs`, `bucket.rs`, `doubt.rs` | NATS, why there is no connection, and when one is given up |
 //! | `publisher.rs`, `entry_clock.rs`, `details.rs` | the host's side |
-//! | `perimeter.rs`, `patience.rs`, `stall.rs` | the firewall's side |
+//! | `perimeter.rs`, `patience.rs`, `stall.rs`, `troubles.rs` | the firewall's side |
+//! | `wait.rs` | waits of both sides |
 //! | `account.rs` | the configuration of nats-server |
 
 #![forbid(unsafe_code)]
@@ -43,6 +44,7 @@ mod perimeter;
 mod publisher;
 mod servers;
 mod stall;
+mod troubles;
 mod wait;
 
 pub use account::{FleetRole, SeedError, User, account};

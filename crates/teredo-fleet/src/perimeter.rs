@@ -20,13 +20,14 @@ use teredo_nft::{Change, Monitor, NftError};
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::bucket::{Bucket, Delivered, Watch};
+use crate::bucket::{Bucket, BucketError, Delivered, Watch};
 use crate::confirm::{ASK, CONFIRMED, Confirmation};
 use crate::doubt::Doubt;
 use crate::ledger::{Learnt, Ledger, Terms};
 use crate::patience::Patience;
 use crate::servers::{ConnectError, Connection, Servers, refusal};
 use crate::stall::Stall;
+use crate::troubles::Troubles;
 use crate::wait::{message, until};
 use crate::{DEFAULT_LEASE, Grants, HostKey};
 
@@ -160,7 +161,7 @@ impl Perimeter {
     }
 
     /// Keeps the set in step until `shutdown` completes, and removes its elements then. Servers that are not there are
-    /// waited for; meanwhile elements end with their leases.
+    /// waited for; meanwhile elements end with their leases, and so they do after an error.
     ///
     /// # Errors
     ///
@@ -173,10 +174,9 @@ impl Perimeter {
             .connect(&name, &self.config.name, PING)
             .await?;
         let mut run = Run::new(self, connection.client.clone());
-        let ended = run.until(connection, shutdown).await;
-        let released = run.set.release(std::time::Instant::now());
-        ended?;
-        match released {
+        // What this one leaves ends with its leases, if the next one does not take it over.
+        run.until(connection, shutdown).await?;
+        match run.set.release(std::time::Instant::now()) {
             Ok(()) | Err(EndpointSetError::Missing(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -191,6 +191,8 @@ struct Run {
     status: watch::Sender<PerimeterStatus>,
     ledger: Ledger,
     watch: Option<Watch>,
+    /// The next watch, while the cluster makes it.
+    opening: Option<BoxFuture<'static, Result<Opened, BucketError>>>,
     bucket: Option<Bucket>,
     stall: Stall,
     /// When the servers are asked for their newest entry, and the answer.
@@ -201,8 +203,6 @@ struct Run {
     /// When to look for the bucket again.
     watch_at: Instant,
     troubles: Troubles,
-    /// The server's last refusal on this connection.
-    refusal: Option<String>,
     /// How often each host has asked since the last beat.
     asked: HashMap<HostKey, u32>,
     /// The words for it while there is no connection.
@@ -225,22 +225,10 @@ struct Run {
     beat: Interval,
 }
 
-/// The reasons of a status.
-#[derive(Debug, Default)]
-struct Troubles {
-    bucket: Option<String>,
-    set: Option<String>,
-}
-
-impl Troubles {
-    fn in_words(&self) -> Option<String> {
-        let troubles: Vec<_> = [&self.bucket, &self.set]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
-        (!troubles.is_empty()).then(|| troubles.join("; "))
-    }
+/// A bucket, and whether it can be watched.
+struct Opened {
+    bucket: Bucket,
+    watch: Result<Watch, BucketError>,
 }
 
 impl Run {
@@ -268,6 +256,7 @@ impl Run {
             status,
             ledger: Ledger::new(terms),
             watch: None,
+            opening: None,
             bucket: None,
             stall: Stall::default(),
             compare_at: now + COMPARE,
@@ -276,7 +265,6 @@ impl Run {
             // The news of the connection comes first.
             watch_at: now + RETRY * 2,
             troubles: Troubles::default(),
-            refusal: None,
             asked: HashMap::new(),
             unconnected: UNCONNECTED.to_owned(),
             doubt: Doubt::new(now),
@@ -301,7 +289,8 @@ impl Run {
         let mut questions = self.client.subscribe(format!("{ASK}.*")).await.ok();
         loop {
             let (look_at, retry_at) = (self.look_at, self.retry_at);
-            let watch_at = self.watch.is_none().then_some(self.watch_at);
+            let is_idle = self.watch.is_none() && self.opening.is_none();
+            let watch_at = is_idle.then_some(self.watch_at);
             tokio::select! {
                 () = &mut shutdown => return Ok(()),
                 delivered = next_entry(&mut self.watch) => self.take(delivered).await,
@@ -311,15 +300,25 @@ impl Run {
                 _ = self.beat.tick() => self.renew().await,
                 () = until(look_at) => self.look().await,
                 () = until(retry_at) => self.retry().await,
-                () = until(watch_at) => self.follow().await,
+                () = until(watch_at) => self.follow(),
+                opened = outcome(&mut self.opening) => self.opened(opened).await,
                 () = sleep_until(self.compare_at) => self.ask_newest(),
-                newest = answer(&mut self.newest) => self.compare(newest),
+                newest = outcome(&mut self.newest) => self.compare(newest),
                 () = sleep_until(self.doubt.at()) => {
                     if self.status.borrow().is_following {
                         self.doubt.settle(Instant::now());
                     } else {
-                        connection = self.connect_anew().await?;
-                        questions = self.client.subscribe(format!("{ASK}.*")).await.ok();
+                        match self.connect_anew().await {
+                            Ok(anew) => {
+                                connection = anew;
+                                questions = self.client.subscribe(format!("{ASK}.*")).await.ok();
+                            }
+                            // Such as a file that is being replaced.
+                            Err(error) => {
+                                self.unconnected = error.to_string();
+                                self.lose(&self.unconnected.clone());
+                            }
+                        }
                     }
                 }
             }
@@ -336,12 +335,14 @@ impl Run {
             .connect(&name, &self.config.name, PING)
             .await?;
         self.client = connection.client.clone();
-        self.watch = None;
+        (self.watch, self.opening) = (None, None);
+        UNCONNECTED.clone_into(&mut self.unconnected);
+        self.troubles.forget_refusal();
         Ok(connection)
     }
 
-    /// Begins to follow the bucket.
-    async fn follow(&mut self) {
+    /// Begins to follow the bucket. The leases do not wait meanwhile.
+    fn follow(&mut self) {
         self.watch_at = Instant::now() + RETRY;
         if self.client.connection_state() != State::Connected {
             self.lose(&self.unconnected.clone());
@@ -349,38 +350,46 @@ impl Run {
         }
         // Where hosts need no credentials, the first of them creates the bucket, with the lease that it wants.
         let create = self.config.servers.creds.is_some().then_some(DEFAULT_LEASE);
-        let opened = Bucket::open(&self.client, create).await;
-        let watched = match opened {
-            Ok(bucket) => {
-                if bucket.lease != self.ledger.lease() {
-                    self.ledger.set_lease(bucket.lease);
-                    self.set.set_lease(bucket.lease);
-                }
-                if self.created.replace(bucket.created) != Some(bucket.created) {
-                    self.ledger.begin_anew();
-                }
-                self.status
-                    .send_modify(|status| status.lease = Some(bucket.lease));
-                self.bucket = Some(bucket.clone());
-                let watched = bucket.watch(self.patience.get()).await;
-                match watched {
-                    Ok(_) => self.patience.met(),
-                    Err(_) => self.patience.missed(),
-                }
-                watched
-            }
-            Err(error) => Err(error),
+        let (client, patience) = (self.client.clone(), self.patience.get());
+        let opening = async move {
+            let bucket = Bucket::open(&client, create).await?;
+            let watch = bucket.watch(patience).await;
+            Ok(Opened { bucket, watch })
         };
-        match watched {
+        self.opening = Some(opening.boxed());
+    }
+
+    async fn opened(&mut self, opened: Result<Opened, BucketError>) {
+        self.opening = None;
+        self.watch_at = Instant::now() + RETRY;
+        let Opened { bucket, watch } = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.lose(&error.to_string()),
+        };
+        if bucket.lease != self.ledger.lease() {
+            self.ledger.set_lease(bucket.lease);
+            self.set.set_lease(bucket.lease);
+        }
+        if self.created.replace(bucket.created) != Some(bucket.created) {
+            self.ledger.begin_anew();
+        }
+        self.status
+            .send_modify(|status| status.lease = Some(bucket.lease));
+        self.bucket = Some(bucket);
+        match watch {
             Ok(watch) => {
-                let is_complete = watch.is_complete();
+                self.patience.met();
                 self.stall = Stall::default();
+                let is_complete = watch.is_complete();
                 self.watch = Some(watch);
                 if is_complete {
                     self.begin().await;
                 }
             }
-            Err(error) => self.lose(&error.to_string()),
+            Err(error) => {
+                self.patience.missed();
+                self.lose(&error.to_string());
+            }
         }
     }
 
@@ -412,22 +421,22 @@ impl Run {
         match event {
             Event::Connected => {
                 tracing::info!("connected to the servers");
-                self.refusal = None;
+                self.troubles.forget_refusal();
                 self.watch_at = Instant::now();
             }
             Event::Disconnected => {
                 // The bucket's consumer may go on without anybody: the next one begins with all entries.
-                self.watch = None;
+                (self.watch, self.opening) = (None, None);
                 UNCONNECTED.clone_into(&mut self.unconnected);
-                self.refusal = None;
+                self.troubles.forget_refusal();
                 self.lose(UNCONNECTED);
             }
-            // Such as a permission that is missing. What follows is that no answer comes.
             Event::ServerError(error) => {
                 let whose = format!("the perimeter '{}' (--name)", self.config.name);
                 let refusal = refusal(error, &whose);
                 tracing::error!(refusal, "the server refuses");
-                self.refusal = Some(refusal);
+                self.troubles.refuse(Instant::now(), refusal);
+                self.tell_troubles();
             }
             Event::ClientError(ClientError::Other(cause)) => {
                 if self.client.connection_state() != State::Connected {
@@ -440,8 +449,6 @@ impl Run {
     }
 
     fn lose(&mut self, reason: &str) {
-        let reason = self.refusal.clone().unwrap_or_else(|| reason.to_owned());
-        let reason = reason.as_str();
         let is_following = self.status.borrow().is_following;
         if is_following || self.troubles.bucket.as_deref() != Some(reason) {
             tracing::warn!(
@@ -449,11 +456,19 @@ impl Run {
                 "the bucket is not followed; what is open ends with its lease"
             );
             self.troubles.bucket = Some(reason.to_owned());
-            self.status.send_modify(|status| {
-                status.is_following = false;
-                status.trouble = self.troubles.in_words();
-            });
+            self.status
+                .send_modify(|status| status.is_following = false);
         }
+        self.tell_troubles();
+    }
+
+    fn tell_troubles(&self) {
+        let trouble = self.troubles.in_words();
+        self.status.send_if_modified(|status| {
+            let changed = status.trouble != trouble;
+            status.trouble = trouble;
+            changed
+        });
     }
 
     /// Takes an entry, and all that have arrived with it.
@@ -515,11 +530,10 @@ impl Run {
         let hosts = self.ledger.open_hosts();
         tracing::info!(hosts, "the entries of the bucket are known");
         self.doubt.settle(Instant::now());
-        (self.troubles.bucket, self.refusal) = (None, None);
-        self.status.send_modify(|status| {
-            status.is_following = true;
-            status.trouble = self.troubles.in_words();
-        });
+        self.troubles.bucket = None;
+        self.troubles.forget_refusal();
+        self.status.send_modify(|status| status.is_following = true);
+        self.tell_troubles();
     }
 
     /// Puts into the kernel what may have changed.
@@ -581,20 +595,26 @@ impl Run {
     /// Tells the hosts that changed.
     async fn confirm(&mut self) {
         for host in std::mem::take(&mut self.unconfirmed) {
-            self.tell(&host).await;
+            // A host that does not hear it asks.
+            if !self.tell(&host).await {
+                break;
+            }
         }
     }
 
-    async fn tell(&self, host: &HostKey) {
+    /// Returns whether the connection takes more.
+    async fn tell(&self, host: &HostKey) -> bool {
         let Some(state) = self.ledger.state(host, std::time::Instant::now()) else {
-            return;
+            return true;
         };
-        if self.client.connection_state() == State::Connected {
-            let subject = format!("{CONFIRMED}.{host}.{}", self.config.name);
-            let message = Confirmation::of(&state).encode();
-            // A host that does not hear it asks.
-            let _ = timeout(CONFIRM_WITHIN, self.client.publish(subject, message.into())).await;
+        if self.client.connection_state() != State::Connected {
+            return false;
         }
+        let subject = format!("{CONFIRMED}.{host}.{}", self.config.name);
+        let message = Confirmation::of(&state).encode();
+        timeout(CONFIRM_WITHIN, self.client.publish(subject, message.into()))
+            .await
+            .is_ok()
     }
 
     /// A host asks whether its entry has been acted on.
@@ -626,6 +646,9 @@ impl Run {
         let now = std::time::Instant::now();
         self.asked.clear();
         self.ledger.expire(now);
+        if self.troubles.expire(Instant::now()) {
+            self.tell_troubles();
+        }
         if !self.has_begun && Instant::now() >= self.begin_at {
             self.has_begun = true;
         }
@@ -666,9 +689,10 @@ impl Run {
     }
 }
 
-async fn answer(newest: &mut Option<BoxFuture<'static, Option<u64>>>) -> Option<u64> {
-    match newest {
-        Some(newest) => newest.await,
+/// The outcome of work in the background; without any, none ever comes.
+async fn outcome<T>(work: &mut Option<BoxFuture<'static, T>>) -> T {
+    match work {
+        Some(work) => work.await,
         None => std::future::pending().await,
     }
 }

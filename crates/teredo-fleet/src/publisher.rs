@@ -41,7 +41,10 @@ pub const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// How often a server shows that it lives.
 const PING: Duration = Duration::from_secs(5);
 
-/// How often a perimeter that has not confirmed is asked. The gate's deadline is 250 ms.
+/// How long the perimeters may take to confirm before that is a trouble: the deadline of the node's gates.
+const DEADLINE: Duration = Duration::from_millis(250);
+
+/// How often a perimeter that has not confirmed is asked.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// How often it is asked once the deadline is over.
@@ -64,6 +67,8 @@ const PERIMETER_FIRST: Duration = Duration::from_secs(5);
 
 /// How long the end waits for the servers.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+const UNCONNECTED: &str = "there is no connection to the servers";
 
 /// An address that no host has, to ask the kernel for the address of this host towards the world.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 88, 99, 1);
@@ -206,6 +211,18 @@ struct Unsettled {
     time: Option<Duration>,
     written: bool,
     since: Instant,
+    /// Where the host sends from, as that entry says.
+    local: Option<SocketAddrV4>,
+    /// Since when all but a confirmation is there.
+    waiting_since: Option<Instant>,
+}
+
+impl Unsettled {
+    /// Whether the perimeters have had the time to confirm it.
+    fn is_late(&self) -> bool {
+        self.waiting_since
+            .is_some_and(|since| since.elapsed() >= DEADLINE)
+    }
 }
 
 impl Run {
@@ -270,11 +287,17 @@ impl Run {
                 () = until(self.ask_at) => self.ask().await,
                 () = sleep_until(self.check_at) => self.check().await,
                 () = sleep_until(self.doubt.at()) => {
-                    if self.trouble.is_none() {
+                    if self.trouble.is_none() || self.has_nothing_to_say() {
                         self.doubt.settle(Instant::now());
                     } else {
-                        connection = self.connect_anew().await?;
-                        confirmations = self.subscribe().await;
+                        match self.connect_anew().await {
+                            Ok(anew) => {
+                                connection = anew;
+                                confirmations = self.subscribe().await;
+                            }
+                            // Such as a file that is being replaced.
+                            Err(error) => self.fail(error.to_string()).await,
+                        }
                     }
                 }
             }
@@ -296,6 +319,11 @@ impl Run {
         Ok(connection)
     }
 
+    /// Whether the connection waits for the local service, which has not told its port yet.
+    fn has_nothing_to_say(&self) -> bool {
+        self.state.is_none() && self.client.connection_state() == State::Connected
+    }
+
     async fn subscribe(&self) -> Option<Subscriber> {
         if self.perimeters.is_empty() {
             return None;
@@ -313,6 +341,8 @@ impl Run {
             time: None,
             written: false,
             since: Instant::now(),
+            local: None,
+            waiting_since: None,
         });
         self.status.send_modify(|status| {
             status.port = state.port;
@@ -330,13 +360,18 @@ impl Run {
                 self.refusal = None;
                 self.connected = std::time::Instant::now();
                 self.check_at = Instant::now();
+                if self.state.is_none() {
+                    self.fail(String::from(
+                        "the local service has not told its port: it is stopped, or does not answer",
+                    ))
+                    .await;
+                }
                 self.put().await;
             }
             Event::Disconnected => {
                 tracing::warn!("the connection to the servers is lost");
                 self.refusal = None;
-                self.fail(String::from("there is no connection to the servers"))
-                    .await;
+                self.fail(UNCONNECTED.to_owned()).await;
             }
             // Such as a permission that is missing.
             Event::ServerError(error) => {
@@ -347,8 +382,7 @@ impl Run {
             }
             Event::ClientError(ClientError::Other(cause)) => {
                 if self.client.connection_state() != State::Connected {
-                    self.fail(format!("there is no connection to the servers: {cause}"))
-                        .await;
+                    self.fail(format!("{UNCONNECTED}: {cause}")).await;
                 }
             }
             other => {
@@ -365,7 +399,11 @@ impl Run {
         };
         // The library would keep it for a later connection, and a port of the past would be opened then.
         if self.client.connection_state() != State::Connected {
-            self.report(true).await;
+            // The news of its end may not have come yet.
+            match self.trouble.is_none() {
+                true => self.fail(UNCONNECTED.to_owned()).await,
+                false => self.report(true).await,
+            }
             return;
         }
         if self.puts.len() >= ON_THE_WAY {
@@ -391,7 +429,11 @@ impl Run {
             return;
         }
         if let Some(unsettled) = &mut self.unsettled {
-            unsettled.time.get_or_insert(time);
+            // The host may have moved: the port is of no use at its former address.
+            if unsettled.time.is_none() || unsettled.local != entry.local {
+                (unsettled.time, unsettled.local) = (Some(time), entry.local);
+                unsettled.written = false;
+            }
         }
         match bucket.put(&entry).await {
             Ok(acknowledgement) => self.puts.push(Box::pin(async move {
@@ -525,13 +567,16 @@ impl Run {
             time: Some(time),
             written: true,
             since,
+            ref mut waiting_since,
+            ..
         }) = self.unsettled
         else {
             return;
         };
         if !self.perimeters.missing(time).is_empty() {
-            self.ask_at
-                .get_or_insert_with(|| Instant::now() + ASK_EVERY);
+            let now = Instant::now();
+            waiting_since.get_or_insert(now);
+            self.ask_at.get_or_insert(now + ASK_EVERY);
             return;
         }
         self.gate.settle(sequence).await;
@@ -542,25 +587,22 @@ impl Run {
             micros = since.elapsed().as_micros(),
             "the fleet knows the port"
         );
-        self.status.send_modify(|status| status.in_step = true);
-        self.report(false).await;
+        self.report(true).await;
     }
 
     /// Asks the perimeters that have not confirmed.
     async fn ask(&mut self) {
         self.ask_at = None;
-        let Some(Unsettled {
-            time: Some(time),
-            since,
-            ..
-        }) = self.unsettled
-        else {
+        let Some(unsettled) = &self.unsettled else {
+            return;
+        };
+        let Some(time) = unsettled.time else {
             return;
         };
         if self.perimeters.missing(time).is_empty() {
             return;
         }
-        let is_late = since.elapsed() > Duration::from_millis(250);
+        let is_late = unsettled.is_late();
         self.ask_at = Some(Instant::now() + if is_late { ASK_LATER } else { ASK_EVERY });
         if is_late {
             self.report(false).await;
@@ -589,9 +631,13 @@ impl Run {
     /// Tells the node how the fleet is: when that changes, or to say that this process works.
     async fn report(&mut self, always: bool) {
         let port = self.state.map_or(0, |state| state.port);
-        let waiting = self.unsettled.as_ref().and_then(|unsettled| {
+        let late = self.unsettled.as_ref().filter(|state| state.is_late());
+        let waiting = late.and_then(|unsettled| {
             let missing = self.perimeters.missing(unsettled.time?);
-            told(&missing, &format!("did not confirm port {port}"))
+            match port {
+                0 => told(&missing, "did not confirm that the port is closed"),
+                port => told(&missing, &format!("did not confirm port {port}")),
+            }
         });
         let silent = || {
             let now = std::time::Instant::now();
@@ -600,14 +646,16 @@ impl Run {
         };
         let trouble = self.trouble.clone().or(waiting).or_else(silent);
         let is_new = self.reported != trouble;
-        if !is_new && !always {
-            return;
-        }
+        let in_step = trouble.is_none() && self.unsettled.is_none() && self.state.is_some();
         self.status.send_if_modified(|status| {
-            let changed = status.trouble != trouble;
+            let changed = status.trouble != trouble || status.in_step != in_step;
+            status.in_step = in_step;
             status.trouble.clone_from(&trouble);
             changed
         });
+        if !is_new && !always {
+            return;
+        }
         let report = GateReport {
             trouble: trouble.clone(),
             protects: Vec::new(),

@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use crate::text;
 
 /// Where a perimeter's process answers if no other place is named.
 pub(crate) const PERIMETER_SOCKET: &str = "/run/teredo/perimeter.sock";
@@ -216,7 +217,7 @@ impl Report {
             ),
         ];
         if let Some(trouble) = status["trouble"].as_str() {
-            lines.push(("trouble", trouble.to_owned()));
+            lines.push(("trouble", text::plain(trouble)));
         }
         if let Some(refused) = status["refused"]
             .as_object()

@@ -35,6 +35,10 @@ fn the_perimeter_follows_a_host() {
         client.qualified();
     }
     let port = client.status().port;
+    // It was in time, so there was no trouble either.
+    let lines = publisher.lines();
+    let trouble = lines.iter().find(|line| line.contains("did not confirm"));
+    assert_eq!(trouble, None);
 
     // The elements are leases, which renewals keep.
     let renewed = Instant::now();
@@ -313,6 +317,71 @@ fn a_perimeter_that_is_gone_delays_and_is_named() {
     let _firewall = fleet.firewall(&[]);
     client.until(SECOND * 5, "a gate in step", |status| {
         status.firewall.iter().all(|gate| gate.in_sync)
+    });
+}
+
+/// Without any host, too, a perimeter tells that its set is missing; and no trouble hides another.
+#[test]
+fn a_perimeter_tells_all_its_troubles() {
+    let mut fleet = Fleet::start(&["alice"]);
+    let _firewall = fleet.firewall(&[]);
+    let told = |fleet: &Fleet, what, set: bool, servers: bool| {
+        eventually(SECOND * 10, what, || {
+            let status = fleet.perimeter_status();
+            let trouble = status["trouble"].as_str().unwrap_or_default();
+            trouble.contains("teredo_hosts") == set
+                && trouble.contains("no connection to the servers") == servers
+                && (status["in_step"] == !set)
+                && (status["following"] == !servers)
+        });
+    };
+    told(&fleet, "no trouble", false, false);
+    nft(&fleet.perimeter, "delete table inet filter");
+    told(&fleet, "a missing set", true, false);
+    fleet.server.kill().unwrap();
+    told(&fleet, "neither set nor servers", true, true);
+    nft(&fleet.perimeter, servers::RULESET);
+    told(&fleet, "missing servers", false, true);
+    fleet.restart_server();
+    told(&fleet, "everything back", false, false);
+}
+
+/// A file that is being replaced while the servers are away is waited for, and closes nothing.
+#[test]
+fn a_file_that_is_missing_for_a_moment_ends_nothing() {
+    let mut fleet = Fleet::start(&["alice"]);
+    let _firewall = fleet.firewall(&[]);
+    let _publisher = fleet.publish(&fleet.alice, "alice", &[]);
+    let client = fleet.world.client(&fleet.alice, &["--allow-private"]);
+    let open = vec![format!(
+        "{}:{}",
+        fleet.alice.ipv4(),
+        client.qualified().port
+    )];
+    eventually(SECOND * 5, "the port", || {
+        endpoints(&fleet.perimeter) == open
+    });
+    let [authority, aside] = ["ca.pem", "aside.pem"].map(|name| fleet.file(name));
+    std::fs::rename(&authority, &aside).unwrap();
+    fleet.server.kill().unwrap();
+    let named = |trouble: &str| trouble.contains("cannot read") && trouble.contains("ca.pem");
+    let mut seen = [false; 2];
+    eventually(SECOND * 10, "the missing file named by both", || {
+        let perimeter = fleet.perimeter_status();
+        seen[0] |= perimeter["trouble"].as_str().is_some_and(named);
+        let gates = client.status().firewall;
+        let mut troubles = gates.iter().filter_map(|gate| gate.trouble.as_deref());
+        seen[1] |= troubles.any(named);
+        seen == [true; 2]
+    });
+    // It is younger than the lease.
+    assert_eq!(endpoints(&fleet.perimeter), open);
+    std::fs::rename(&aside, &authority).unwrap();
+    fleet.restart_server();
+    eventually(SECOND * 20, "all in step again", || {
+        fleet.perimeter_status()["following"] == true
+            && in_sync(&client.status())
+            && endpoints(&fleet.perimeter) == open
     });
 }
 
