@@ -95,9 +95,12 @@ impl Members {
 
     /// The last lines of a perimeter's log.
     pub(super) fn last_words(&self, side: Side, count: usize) -> Vec<String> {
-        let process = self.perimeters[side as usize].as_ref();
-        let mut lines = process.map(Process::lines).unwrap_or_default();
-        lines.split_off(lines.len().saturating_sub(count))
+        last_lines(self.perimeters[side as usize].as_ref(), count)
+    }
+
+    /// The last lines of a publisher's log.
+    pub(super) fn last_words_of(&self, host: usize, count: usize) -> Vec<String> {
+        last_lines(self.hosts[host].publisher.as_ref(), count)
     }
 
     /// The status of a perimeter, by itself; none while it does not run.
@@ -229,4 +232,9 @@ fn spawn(
 ) -> anyhow::Result<Process> {
     let mut command = command(Some(socket), words)?;
     Ok(Process::spawn(namespace, name, &mut command)?)
+}
+
+fn last_lines(process: Option<&Process>, count: usize) -> Vec<String> {
+    let mut lines = process.map(Process::lines).unwrap_or_default();
+    lines.split_off(lines.len().saturating_sub(count))
 }
