@@ -7,6 +7,10 @@ use tokio::time::Instant;
 /// The time without success after which a connection is given up. A server that lives answers much sooner.
 const FIRST: Duration = Duration::from_secs(5);
 
+/// So many connections are given up after that time each. A server that has just come back takes a connection and answers
+/// nothing, and with two of them a lease would be over.
+const SOON: u32 = 3;
+
 /// The longest such time. The library goes on for a while with a connection that is given up (`servers.rs`), so there may be a
 /// few at a time.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -15,14 +19,14 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Doubt {
     at: Instant,
-    pause: Duration,
+    given_up: u32,
 }
 
 impl Doubt {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             at: now + FIRST,
-            pause: FIRST,
+            given_up: 0,
         }
     }
 
@@ -38,8 +42,9 @@ impl Doubt {
 
     /// It was given up.
     pub(crate) fn grow(&mut self, now: Instant) {
-        self.pause = (self.pause * 2).min(LONGEST);
-        self.at = now + self.pause;
+        self.given_up = self.given_up.saturating_add(1);
+        let doubled = (self.given_up + 1).saturating_sub(SOON).min(8);
+        self.at = now + (FIRST * (1 << doubled)).min(LONGEST);
     }
 }
 
