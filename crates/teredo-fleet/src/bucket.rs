@@ -34,6 +34,9 @@ const REPLICAS: usize = 3;
 /// The bytes of a bucket: entries of some 600 bytes with their overhead, of more hosts than a perimeter follows.
 pub const MAX_BYTES: i64 = 192 << 20;
 
+/// The shortest memory for the identifiers of messages that the servers permit.
+const DUPLICATES: Duration = Duration::from_millis(100);
+
 /// A bucket gives a sign of life so often; a watch that misses two begins anew.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -110,6 +113,8 @@ fn config(lease: Duration, replicas: usize) -> Config {
         storage: StorageType::Memory,
         num_replicas: replicas,
         discard: DiscardPolicy::New,
+        // The servers remember each `Nats-Msg-Id` for so long, and no limit counts that. Nobody here sends one.
+        duplicate_window: DUPLICATES,
         // A message with the header Nats-Rollup would remove the entries of all hosts.
         allow_rollup: false,
         deny_delete: true,
@@ -198,6 +203,7 @@ impl Bucket {
         let consumer: PullConsumer = made
             .map_err(|_| unreachable(&"it has made no consumer in time"))?
             .map_err(|error| unreachable(&error))?;
+        let name = consumer.cached_info().name.clone();
         let messages = consumer
             .stream()
             .max_messages_per_batch(IN_FLIGHT)
@@ -210,6 +216,8 @@ impl Bucket {
             next: 1,
             reached: 0,
             first: last(&self.stream),
+            stream: self.stream.clone(),
+            name,
         })
     }
 
@@ -292,6 +300,9 @@ pub(crate) struct Watch {
     reached: u64,
     /// The number of the newest entry at the beginning.
     first: u64,
+    stream: Stream,
+    /// Of the consumer.
+    name: String,
 }
 
 impl std::fmt::Debug for Watch {
@@ -322,6 +333,13 @@ impl Watch {
     /// How many entries have been delivered, and the highest number of them.
     pub(crate) fn progress(&self) -> (u64, u64) {
         (self.next - 1, self.reached)
+    }
+
+    /// Gives it up. The servers have places for few consumers, and keep one for a while that nobody asks; so it is deleted, in
+    /// the background, if they can be reached.
+    pub(crate) fn abandon(self) {
+        let Self { stream, name, .. } = self;
+        tokio::spawn(async move { stream.delete_consumer(&name).await.map(drop) });
     }
 
     /// The next entry. Cancel safe.

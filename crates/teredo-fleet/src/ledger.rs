@@ -149,6 +149,8 @@ struct Host {
     stamp: Option<Duration>,
     /// Its own lease, if it named one.
     lease: Option<Duration>,
+    /// Its key was deleted: of the entry of before, nothing holds.
+    is_withdrawn: bool,
 }
 
 impl Host {
@@ -257,7 +259,8 @@ impl Ledger {
         if self.hosts.len() >= self.terms.hosts {
             self.forget_one()?;
         }
-        let First { delay, age, stamp } = self.begin(&entry, &claim);
+        let since = claim.wall.saturating_sub(claim.stamp);
+        let First { delay, age, stamp } = self.begin(&entry, &claim, since);
         let index = self.hosts.insert(Host {
             key: key.clone(),
             boot: Boot::new(&entry.boot),
@@ -272,6 +275,7 @@ impl Ledger {
             held_up: age,
             stamp: Some(stamp),
             lease: entry.lease,
+            is_withdrawn: false,
         });
         // `Terms::hosts` is far below.
         let index = u32::try_from(index).unwrap_or(u32::MAX);
@@ -293,15 +297,12 @@ impl Ledger {
     }
 
     /// The way of an entry without one before it, by the clocks of the host, of the server and of this machine. Other programs'
-    /// entries, without an uptime, may have any time.
-    fn begin(&mut self, entry: &Entry, claim: &Claim) -> First {
+    /// entries, without an uptime, may have any time. `since` is how long ago the server had it.
+    fn begin(&mut self, entry: &Entry, claim: &Claim, since: Duration) -> First {
         let epoch = *self.epoch.get_or_insert(claim.arrived);
-        let (to_server, since) = match entry.uptime {
-            Some(_) => (
-                claim.stamp.saturating_sub(entry.time),
-                claim.wall.saturating_sub(claim.stamp),
-            ),
-            None => (Duration::ZERO, Duration::ZERO),
+        let to_server = match entry.uptime {
+            Some(_) => claim.stamp.saturating_sub(entry.time),
+            None => Duration::ZERO,
         };
         let age = to_server.saturating_add(since);
         First {
@@ -314,7 +315,12 @@ impl Ledger {
     fn update(&mut self, index: u32, entry: Entry, claim: Claim) -> Result<Learnt, Refusal> {
         let now = claim.arrived;
         let rest = self.rest(&self.hosts[index as usize], now);
-        let begun = self.begin(&entry, &claim);
+        let since = match entry.uptime {
+            Some(_) => claim.wall.saturating_sub(claim.stamp),
+            // It has just been written: it is no entry of a snapshot.
+            None => Duration::ZERO,
+        };
+        let begun = self.begin(&entry, &claim, since);
         let epoch = self.epoch.unwrap_or(now);
         let host = &mut self.hosts[index as usize];
         let boot = Boot::new(&entry.boot);
@@ -352,6 +358,7 @@ impl Ledger {
         }
         (host.time, host.uptime, host.sequence) = (entry.time, entry.uptime, entry.sequence);
         (host.arrived, host.lease, host.is_whole) = (now, entry.lease, claim.is_whole);
+        host.is_withdrawn = false;
         if same {
             // The kernel must not keep a longer lease than the new one; and at the last moment of the old one, its element
             // may have gone.
@@ -369,6 +376,7 @@ impl Ledger {
         let Some(index) = known else {
             return Learnt::Known;
         };
+        self.hosts[index as usize].is_withdrawn = true;
         self.move_to(index, [None; 2]);
         Learnt::Gone
     }
@@ -464,7 +472,7 @@ impl Ledger {
     #[must_use]
     pub fn state(&self, key: &HostKey, now: Instant) -> Option<HostState> {
         let host = &self.hosts[*self.names.get(key)? as usize];
-        let holds = host.is_whole && self.rest(host, now) >= LAST_MOMENT;
+        let holds = host.is_whole && !host.is_withdrawn && self.rest(host, now) >= LAST_MOMENT;
         holds.then(|| HostState {
             boot: host.boot.to_string(),
             time: host.time,

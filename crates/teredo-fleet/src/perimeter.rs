@@ -25,7 +25,7 @@ use crate::confirm::{ASK, CONFIRMED, Confirmation};
 use crate::doubt::Doubt;
 use crate::ledger::{Learnt, Ledger, Terms};
 use crate::patience::Patience;
-use crate::servers::{ConnectError, Connection, Servers, refusal};
+use crate::servers::{ConnectError, Connection, Servers, judge, refusal};
 use crate::stall::Stall;
 use crate::troubles::Troubles;
 use crate::wait::{message, until};
@@ -413,20 +413,28 @@ impl Run {
             return;
         }
         // The entries that it waited for may also have ended.
-        self.watch = None;
+        self.abandon();
         self.watch_at = Instant::now();
+    }
+
+    fn abandon(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.abandon();
+        }
     }
 
     fn hear(&mut self, event: &Event) {
         match event {
             Event::Connected => {
                 tracing::info!("connected to the servers");
+                judge(&self.client);
                 self.troubles.forget_refusal();
                 self.watch_at = Instant::now();
             }
             Event::Disconnected => {
                 // The bucket's consumer may go on without anybody: the next one begins with all entries.
-                (self.watch, self.opening) = (None, None);
+                self.abandon();
+                self.opening = None;
                 UNCONNECTED.clone_into(&mut self.unconnected);
                 self.troubles.forget_refusal();
                 self.lose(UNCONNECTED);
@@ -456,8 +464,12 @@ impl Run {
                 "the bucket is not followed; what is open ends with its lease"
             );
             self.troubles.bucket = Some(reason.to_owned());
+        }
+        if is_following {
             self.status
                 .send_modify(|status| status.is_following = false);
+            // The connection may be good, and the next one to a server that has just come back and answers nothing.
+            self.doubt.settle(Instant::now());
         }
         self.tell_troubles();
     }
@@ -479,8 +491,9 @@ impl Run {
             match delivered {
                 Ok(delivered) => self.learn(&delivered),
                 Err(reason) => {
-                    self.watch = None;
-                    self.watch_at = Instant::now();
+                    self.abandon();
+                    // What has ended it may be there again.
+                    self.watch_at = Instant::now() + RETRY;
                     self.lose(&format!("the watch has ended: {reason}"));
                     break;
                 }

@@ -278,7 +278,10 @@ impl Run {
                 message = message(&mut confirmations) => {
                     let name = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
                     let now = std::time::Instant::now();
-                    self.perimeters.take(&name, &message.payload, now);
+                    // A perimeter sends none. A copy that the server makes of an entry for a reader has one.
+                    if message.headers.is_none() {
+                        self.perimeters.take(&name, &message.payload, now);
+                    }
                     self.settle().await;
                     // One that was silent may be heard again.
                     self.report(false).await;

@@ -214,6 +214,27 @@ impl Servers {
     }
 }
 
+/// The first version of nats-server that no host can end with a single message (nats-server #3862: an answer to a wildcard).
+const SOUND: (u32, u32, u32) = (2, 9, 15);
+
+/// Warns of a server that any host can end.
+pub(crate) fn judge(client: &Client) {
+    let version = client.server_info().version;
+    if is_fragile(&version) {
+        tracing::warn!(
+            version,
+            "any host with a key can end this server: nats-server 2.9.15 or later is safe from that"
+        );
+    }
+}
+
+fn is_fragile(version: &str) -> bool {
+    let mut numbers = version.split(['.', '-']).map(|part| part.parse().ok());
+    let mut next = || numbers.next().flatten();
+    // One of an unknown form is not judged.
+    matches!((next(), next(), next()), (Some(major), Some(minor), Some(patch)) if (major, minor, patch) < SOUND)
+}
+
 /// The prefix of the subjects of answers: a permission for it is one for a host's own answers alone.
 pub(crate) fn inbox_prefix(key: &HostKey) -> String {
     format!("_INBOX_{key}")

@@ -229,6 +229,11 @@ fn a_host_speaks_for_itself_alone() {
     assert!(fleet.roll_up(&mallory, "mallory").contains("rollup"));
     let bucket = say("teredo.api.STREAM.INFO.KV_teredo_ports", "");
     assert!(bucket.contains("\"messages\":2"), "{bucket}");
+    // The identifiers of messages are not counted by any limit.
+    assert!(
+        bucket.contains("\"duplicate_window\":100000000"),
+        "{bucket}"
+    );
     eventually(SECOND, "mallory's own three entries, and no more", || {
         fleet.perimeter_status()["refused"]["malformed"] == 3
     });

@@ -180,6 +180,19 @@ fn an_entry_without_an_uptime_counts_from_the_stamp() {
     );
 }
 
+/// A perimeter that has just started gets what the server has had for long. Nobody opens a port for longer than a lease by that.
+#[test]
+fn an_entry_of_a_snapshot_without_an_uptime_is_as_old_as_the_server_says() {
+    let mut world = World::new();
+    let entry = Entry {
+        uptime: None,
+        ..entry("web", 0, 4500)
+    };
+    world.deliver(0, 12, &entry).unwrap();
+    assert!(world.is_open(14, OLD));
+    assert!(!world.is_open(16, OLD));
+}
+
 /// A host may want a shorter lease than the bucket has, and not a longer one.
 #[test]
 fn a_shorter_lease_of_one_host_holds_for_it_alone() {
@@ -284,6 +297,18 @@ fn port_0_and_a_deleted_key_close_at_once() {
     assert_eq!(world.delete(3, "web").unwrap(), Learnt::Gone);
     assert!(!world.is_open(3, OLD));
     assert_eq!(world.delete(3, "never").unwrap(), Learnt::Known);
+}
+
+/// A perimeter confirms what it holds; a deleted key is nothing of the host's, port 0 is a state of it.
+#[test]
+fn a_deleted_entry_is_not_confirmed() {
+    let mut world = World::new();
+    let key = "web".parse().unwrap();
+    world.put(0, &entry("web", 0, 4500)).unwrap();
+    world.delete(1, "web").unwrap();
+    assert_eq!(world.ledger.state(&key, world.at(1)), None);
+    world.put(2, &entry("web", 2, 0)).unwrap();
+    assert!(world.ledger.state(&key, world.at(2)).is_some());
 }
 
 /// A perimeter that starts late gets entries that are old: each has what is left of its lease, by this machine's clock.

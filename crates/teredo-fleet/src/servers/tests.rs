@@ -50,3 +50,13 @@ fn secrets_are_not_shown() {
         "{error}"
     );
 }
+
+#[test]
+fn old_servers_are_fragile() {
+    for version in ["2.8.4", "2.9.10", "2.9.14-beta.1"] {
+        assert!(is_fragile(version), "{version}");
+    }
+    for version in ["2.9.15", "2.10.0", "3.0.0-dev", "next", ""] {
+        assert!(!is_fragile(version), "{version}");
+    }
+}
