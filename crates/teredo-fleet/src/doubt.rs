@@ -11,9 +11,9 @@ const FIRST: Duration = Duration::from_secs(5);
 /// nothing, and with two of them a lease would be over.
 const SOON: u32 = 3;
 
-/// The longest such time. The library goes on for a while with a connection that is given up (`servers.rs`), so there may be a
+/// The longest such time: the one that follows an outage must not take a lease of 15 s. The library goes on for a while with a connection that is given up (`servers.rs`), so there may be a
 /// few at a time.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// The doubt in a connection: it grows with each one that brought nothing.
 #[derive(Debug)]

@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest pause between two attempts to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The attempts of a connection that its owner has given up, before it ends. Its owner gives one up within a minute
+/// The attempts of a connection that its owner has given up, before it ends. Its owner gives one up within 10 s
 /// (`doubt.rs`), in which there are not as many.
-const ATTEMPTS: usize = 100;
+const ATTEMPTS: usize = 30;
 
 /// Events that wait; those of a connection are few.
 const EVENTS: usize = 64;
