@@ -28,8 +28,7 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::new(Exit::Failed, "cannot start the runtime").because(error))
 }
 
-/// Runs the control plane until its end. A question to the system's name service, which takes as long as that likes, keeps
-/// nobody from ending.
+/// Runs the control plane until it ends. A name that is still being looked up, in a thread of its own, does not delay the end.
 pub(crate) fn run<T>(control: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = runtime()?;
     let outcome = runtime.block_on(control);

@@ -11,9 +11,9 @@ const FIRST: Duration = Duration::from_secs(5);
 /// nothing, and with two of them a lease would be over.
 const SOON: u32 = 3;
 
-/// The longest such time: the one that follows an outage must not take a lease of 15 s. The library goes on for a while with a connection that is given up (`servers.rs`), so there may be a
-/// few at a time.
-const LONGEST: Duration = Duration::from_secs(10);
+/// The time after which the next ones are given up: the first one after an outage must not take a lease of 15 s. The library
+/// goes on for a while with a connection that is given up (`servers.rs`), so there may be a few at a time.
+const LATER: Duration = Duration::from_secs(10);
 
 /// The doubt in a connection: it grows with each one that brought nothing.
 #[derive(Debug)]
@@ -43,8 +43,7 @@ impl Doubt {
     /// It was given up.
     pub(crate) fn grow(&mut self, now: Instant) {
         self.given_up = self.given_up.saturating_add(1);
-        let doubled = (self.given_up + 1).saturating_sub(SOON).min(8);
-        self.at = now + (FIRST * (1 << doubled)).min(LONGEST);
+        self.at = now + if self.given_up < SOON { FIRST } else { LATER };
     }
 }
 

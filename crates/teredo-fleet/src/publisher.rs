@@ -435,7 +435,7 @@ impl Run {
             // The host may have moved: the port is of no use at its former address.
             if unsettled.time.is_none() || unsettled.local != entry.local {
                 (unsettled.time, unsettled.local) = (Some(time), entry.local);
-                unsettled.written = false;
+                (unsettled.written, unsettled.waiting_since) = (false, None);
             }
         }
         match bucket.put(&entry).await {

@@ -1,8 +1,8 @@
 //! Why a perimeter is not in step: each reason by itself, so that none hides another.
 
-use tokio::time::Instant;
-
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// How long a refusal of the servers counts if it is not repeated: what they refuse is tried again sooner.
 const REFUSED: Duration = Duration::from_secs(75);

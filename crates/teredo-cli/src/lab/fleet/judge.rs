@@ -56,8 +56,13 @@ struct Known {
     told: Since,
 }
 
-/// A violation of a lease, in words.
-pub(super) type Breach = String;
+/// A violation of a lease.
+#[derive(Debug)]
+pub(super) struct Breach {
+    /// The host whose port it is about, if it is one's.
+    pub(super) host: Option<usize>,
+    pub(super) words: String,
+}
 
 /// The hosts and perimeters, as far as they are known.
 #[derive(Debug)]
@@ -147,10 +152,8 @@ impl Judge {
             // Its client may have it since the last look at the host.
             _ if self.strange.insert(port) => return Ok(()),
             _ => {
-                return Err(format!(
-                    "{port} is open at {}, and nobody's",
-                    side.perimeter()
-                ));
+                let words = format!("{port} is open at {}, and nobody's", side.perimeter());
+                return Err(Breach { host, words });
             }
         };
         self.strange.remove(&port);
@@ -170,12 +173,13 @@ impl Judge {
             ];
             let causes = causes.into_iter().filter(|(since, _)| since.is_some());
             let causes: Vec<_> = causes.map(|(_, cause)| cause).collect();
-            return Err(format!(
+            let words = format!(
                 "{port} is open at {} {} ms after its end: {}",
                 side.perimeter(),
                 after.as_millis(),
                 causes.join(", ")
-            ));
+            );
+            return Err(Breach { host, words });
         }
         Ok(())
     }
@@ -203,11 +207,13 @@ impl Judge {
         let closed = now.saturating_duration_since(seen.map_or(live, |seen| seen.max(live)));
         self.closed = self.closed.max(closed);
         if closed > self.lease + self.late {
-            return Err(format!(
+            let words = format!(
                 "{port} is closed at {} for {} ms, and live",
                 side.perimeter(),
                 closed.as_millis()
-            ));
+            );
+            let host = Some(host);
+            return Err(Breach { host, words });
         }
         Ok(())
     }

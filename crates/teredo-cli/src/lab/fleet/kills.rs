@@ -9,7 +9,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use super::judge::Judge;
-use super::plan::{HOSTS, SERVERS, SIDES, Side, host_address, host_name};
+use super::plan::{HOSTS, SERVERS, SIDES, Side, host_name};
 use super::ruleset;
 use super::steps::{Fleet, LEASE, milliseconds};
 use crate::lab::report::{Findings, Progress};
@@ -248,16 +248,15 @@ impl Course {
             if let Err(breach) = self.judge.look(side, &open, at) {
                 let since = at - self.begun;
                 let down: Vec<_> = self.down.iter().map(|(part, _)| part.to_string()).collect();
-                let host = (0..HOSTS)
-                    .find(|host| breach.starts_with(&format!("{}:", host_address(*host))));
-                let publisher = host.map(|host| {
+                let publisher = breach.host.map(|host| {
                     let words = fleet.members.last_words_of(host, QUOTED).join(" | ");
                     format!("; that of the publisher of {}: {words}", host_name(host))
                 });
                 bail!(
-                    "after {:.1} s, with {} down: {breach}; the log of {} ends: {}{}",
+                    "after {:.1} s, with {} down: {}; the log of {} ends: {}{}",
                     since.as_secs_f64(),
                     down.join(" and "),
+                    breach.words,
                     side.perimeter(),
                     fleet.members.last_words(side, QUOTED).join(" | "),
                     publisher.unwrap_or_default()

@@ -38,7 +38,7 @@ fn a_port_is_open_for_its_lease_after_its_end() {
         judge.look(Side::West, &open, in_time).unwrap();
         assert_eq!(judge.open, LEASE);
         let breach = judge.look(Side::West, &holds(&[port(0, 1)]), in_time + LATE + SECOND);
-        assert!(breach.unwrap_err().contains("after its end"));
+        assert!(breach.unwrap_err().words.contains("after its end"));
     }
 }
 
@@ -50,7 +50,7 @@ fn a_live_port_is_closed_for_the_lease_at_most() {
     judge.look(Side::West, &none, start + LEASE).unwrap();
     assert_eq!(judge.closed, LEASE);
     let breach = judge.look(Side::West, &none, start + LEASE + SECOND);
-    assert!(breach.unwrap_err().contains("closed at fw1"));
+    assert!(breach.unwrap_err().words.contains("closed at fw1"));
 }
 
 /// The time begins anew when everything is there again.
@@ -77,7 +77,7 @@ fn a_port_that_nobody_has_is_a_breach_at_the_second_look() {
     let open = holds(&[port(0, 1), port(3, 9)]);
     judge.look(Side::East, &open, start).unwrap();
     let breach = judge.look(Side::East, &open, start + SECOND);
-    assert!(breach.unwrap_err().contains("nobody's"));
+    assert!(breach.unwrap_err().words.contains("nobody's"));
 }
 
 #[test]
