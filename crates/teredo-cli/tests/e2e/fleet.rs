@@ -329,6 +329,7 @@ fn a_perimeter_that_is_gone_delays_and_is_named() {
 #[test]
 fn a_perimeter_tells_all_its_troubles() {
     let mut fleet = Fleet::start(&["alice"]);
+    nft(&fleet.perimeter, "delete table inet filter");
     let _firewall = fleet.firewall(&[]);
     let told = |fleet: &Fleet, what, set: bool, servers: bool| {
         eventually(SECOND * 10, what, || {
@@ -340,9 +341,11 @@ fn a_perimeter_tells_all_its_troubles() {
                 && (status["following"] == !servers)
         });
     };
+    told(&fleet, "a set that was never there", true, false);
+    nft(&fleet.perimeter, servers::RULESET);
     told(&fleet, "no trouble", false, false);
     nft(&fleet.perimeter, "delete table inet filter");
-    told(&fleet, "a missing set", true, false);
+    told(&fleet, "a set that has gone", true, false);
     fleet.server.kill().unwrap();
     told(&fleet, "neither set nor servers", true, true);
     nft(&fleet.perimeter, servers::RULESET);
