@@ -547,12 +547,20 @@ fn transfer(from: &Host, to: &Host, address: Ipv6Addr) {
 #[test]
 fn a_connection_on_a_virtual_link_passes_in_the_kernel() {
     let (_internet, _server, [(near, own), (far, peer)]) = two_clients();
-    // Without a ping before, which would pass in the kernel and show the path.
-    transfer(&near.place.host, &far.place.host, peer);
-    transfer(&far.place.host, &near.place.host, own);
+    // Without a ping before, which would pass in the kernel and show the path. A path that waits, for the reading of a rule or for a
+    // slow machine, hands packets to user space for a moment; one that cannot take these packets does so for ever.
     let segments = 2 * CONTENT as u64 / SEGMENT;
-    let passed = near.kernel().packets();
-    assert!(passed > segments * 8 / 10, "{passed} of {segments}");
+    let mut passed = Vec::new();
+    for _ in 0..5 {
+        let before = near.kernel().packets();
+        transfer(&near.place.host, &far.place.host, peer);
+        transfer(&far.place.host, &near.place.host, own);
+        passed.push(near.kernel().packets() - before);
+        if passed.last() > Some(&(segments * 8 / 10)) {
+            return;
+        }
+    }
+    panic!("{passed:?} of {segments} each time");
 }
 
 /// A peer that has no such path gets whole packets, and all of them.
