@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// Folders of generated files, at any depth.
-const GENERATED: &[&str] = &[".git", "target", "artifacts", "corpus"];
+/// Folders at any depth whose files are generated, or not ours.
+const FOREIGN: &[&str] = &[".git", "target", "artifacts", "corpus", "vendor"];
 
 /// The root of the repository. It does not depend on the working directory.
 pub(crate) fn root() -> PathBuf {
@@ -29,7 +29,7 @@ pub(crate) fn read(path: &str) -> Result<String> {
     fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {path}"))
 }
 
-/// Every file and folder of the repository that is not generated, as sorted paths from the root.
+/// Every own file and folder of the repository, as sorted paths from the root.
 pub(crate) fn entries() -> Result<Vec<PathBuf>> {
     let root = root();
     let mut found = Vec::new();
@@ -41,7 +41,7 @@ pub(crate) fn entries() -> Result<Vec<PathBuf>> {
             let entry = entry.with_context(|| format!("cannot list {}", folder.display()))?;
             let path = entry.path();
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_folder && GENERATED.iter().any(|name| entry.file_name() == *name) {
+            if is_folder && FOREIGN.iter().any(|name| entry.file_name() == *name) {
                 continue;
             }
             if is_folder {
