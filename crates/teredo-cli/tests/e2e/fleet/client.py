@@ -1,4 +1,4 @@
-"""A client of NATS that knows the protocol and nothing else: SERVER CA USER SEED-FILE ask SUBJECT PAYLOAD | flood SUBJECT TIMES | reply SUBJECT REPLY | rollup SUBJECT PAYLOAD"""
+"""A client of NATS that knows the protocol and nothing else: SERVER CA USER SEED-FILE ask SUBJECT PAYLOAD | flood SUBJECT TIMES | reply SUBJECT REPLY | header SUBJECT HEADER (with escapes) | tell SUBJECT HEADER"""
 import base64, json, socket, ssl, subprocess, sys, tempfile, time
 
 server, ca, user, seed_file, verb, subject, argument = sys.argv[1:]
@@ -46,6 +46,11 @@ def publish(payload):
     tls.sendall(f"PUB {subject} {inbox} {len(payload)}\r\n{payload}\r\n".encode())
 
 
+def publish_below(header):
+    header = header.encode().decode("unicode_escape").encode("latin1")
+    tls.sendall(f"HPUB {subject} {inbox} {len(header)} {len(header) + 2}\r\n".encode() + header + b"{}\r\n")
+
+
 if verb == "flood":
     entry = {"schema": "teredo.port/1", "host": user, "address": None, "mapped": {"address": None, "port": 0}, "boot": "flood"}
     start = time.time()
@@ -54,15 +59,17 @@ if verb == "flood":
         local = {"address": "192.0.2.66", "port": 1024 + number % 60000}
         publish(json.dumps(entry | {"local": local, "sequence": number, "time": at}))
     print("sent")
-elif verb == "reply":
-    tls.sendall(f"PUB {subject} {argument} 2\r\n{{}}\r\nPING\r\n".encode())
+elif verb in ("reply", "tell"):
+    if verb == "reply":
+        tls.sendall(f"PUB {subject} {argument} 2\r\n{{}}\r\n".encode())
+    else:
+        publish_below(argument)
+    tls.sendall(b"PING\r\n")
     while not (line := lines.readline().decode()).startswith("PONG"):
         print(line, end="")
 else:
-    if verb == "rollup":
-        header = "NATS/1.0\r\nNats-Rollup: all\r\n\r\n"
-        total = len(header) + len(argument)
-        tls.sendall(f"HPUB {subject} {inbox} {len(header)} {total}\r\n{header}{argument}\r\n".encode())
+    if verb == "header":
+        publish_below(argument)
     else:
         publish(argument)
     while True:

@@ -148,13 +148,15 @@ impl Fleet {
         )
     }
 
-    /// Writes the key of `user` with the request to remove all other entries. Returns the answer.
-    pub(crate) fn roll_up(&self, host: &Host, user: &str) -> String {
-        self.talk(
-            host,
-            user,
-            &["rollup", &format!("$KV.teredo_ports.{user}"), "{}"],
-        )
+    /// Sends a request with the key of `user`, `{}` below this header, which may have escapes such as `\r`. Returns the answer.
+    pub(crate) fn say_below(&self, host: &Host, user: &str, subject: &str, header: &str) -> String {
+        self.talk(host, user, &["header", subject, header])
+    }
+
+    /// The same without waiting for an answer.
+    pub(crate) fn tell_below(&self, host: &Host, user: &str, subject: &str, header: &str) {
+        let answer = self.talk(host, user, &["tell", subject, header]);
+        assert_eq!(answer, "");
     }
 
     /// Writes the key of `user` so often, as fast as it can.
