@@ -254,6 +254,7 @@ pub(crate) struct FirewallArgs {
     #[arg(
         long,
         value_name = "URL,...",
+        value_parser = value::FleetServers,
         requires = "set",
         help_heading = "Options of a perimeter"
     )]
@@ -300,7 +301,7 @@ pub(crate) struct PublishArgs {
     #[command(subcommand)]
     pub(crate) command: Option<PublishCommand>,
     /// NATS servers of the fleet, such as tls://nats-1.example,tls://nats-2.example
-    #[arg(long, value_name = "URL,...")]
+    #[arg(long, value_name = "URL,...", value_parser = value::FleetServers)]
     pub(crate) nats: Option<Urls>,
     #[command(flatten)]
     pub(crate) servers: ServersArgs,

@@ -11,6 +11,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use teredo::Identifier;
 use teredo::client::NatTraversal;
 use teredo_firewall::Backend;
+use teredo_fleet::{ParseUrlError, Urls};
 use teredo_lab::{HomeNat, HomeNatError, NatKind};
 use teredo_node::ServerName;
 use teredo_notify::types::EventName;
@@ -219,6 +220,30 @@ pub(crate) fn flags(text: &str) -> Result<u16, String> {
 /// A NAT: a kind, listed by name in help and completions, or properties of RFC 4787.
 pub(crate) fn nat() -> impl TypedValueParser<Value = HomeNat> {
     Nat
+}
+
+/// The servers of a fleet. The error shows them without the password that they may hold, so it does not quote the value.
+#[derive(Clone, Debug)]
+pub(crate) struct FleetServers;
+
+impl TypedValueParser for FleetServers {
+    type Value = Urls;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Urls, clap::Error> {
+        value
+            .to_string_lossy()
+            .parse()
+            .map_err(|error: ParseUrlError| {
+                let argument = argument.map(ToString::to_string).unwrap_or_default();
+                let message = format!("invalid value for '{argument}': {error}\n");
+                clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+            })
+    }
 }
 
 #[derive(Clone)]

@@ -164,6 +164,15 @@ fn what_cannot_work_is_told() {
     assert!(code == 2 && text.contains("--set"), "{text}");
     let (code, text) = tell(&["firewall", "--fleet", "http://x", "--set", SET]);
     assert!(code == 2 && text.contains("names no NATS server"), "{text}");
+    let wrong = "tls://user:secret@nats.example:x";
+    for arguments in [
+        &["firewall", "--set", SET, "--fleet", wrong][..],
+        &["publish", "--nats", wrong],
+    ] {
+        let (code, text) = tell(arguments);
+        assert!(code == 2 && text.contains("nats.example:x"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
     // As the unit starts it without OPTIONS: it must not become the agent of this host.
     let (code, text) = tell(&["firewall", "--set", SET, "--ca", "/etc/hosts"]);
     assert!(code == 2 && text.contains("belong to --fleet"), "{text}");
