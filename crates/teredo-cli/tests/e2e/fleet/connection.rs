@@ -3,9 +3,10 @@
 use std::fs;
 use std::process::Command;
 
+use rustix::process::Signal;
 use teredo_lab::{Host, Process};
 
-use super::servers::{Fleet, NATS, authorize};
+use super::servers::{Fleet, NATS, SET, authorize, endpoints};
 use crate::world::*;
 
 /// Starts a publisher with these credentials and this authority, and waits until it says what is wrong.
@@ -104,4 +105,52 @@ fn a_silent_name_service_is_named() {
         &publisher,
         "the name service has not answered for nats.example",
     );
+}
+
+/// A perimeter with the key of another one hears nothing from the servers: its status names the reason, and opens nothing.
+#[test]
+fn a_perimeter_by_another_name_is_told() {
+    let fleet = Fleet::start(&["alice"]);
+    let _firewall = fleet.firewall_named("fw2", &[]);
+    let _publisher = fleet.publish(&fleet.alice, "alice", &[]);
+    let client = fleet.world.client(&fleet.alice, &["--allow-private"]);
+    client.qualified();
+    eventually(SECOND * 10, "the refusal in the status", || {
+        let status = fleet.perimeter_status();
+        let trouble = status["trouble"].as_str().unwrap_or_default();
+        trouble.contains("the perimeter 'fw2' (--name)")
+    });
+    assert_eq!(fleet.perimeter_status()["following"], false);
+    assert!(endpoints(&fleet.perimeter).is_empty());
+}
+
+/// While the servers are silent and the perimeter tries to follow them again, it keeps its set as ever: it puts right what
+/// others change, and what is not renewed ends with its lease.
+#[test]
+fn silent_servers_stop_no_repair() {
+    let fleet = Fleet::start(&["alice"]);
+    let _firewall = fleet.firewall(&[]);
+    let _publisher = fleet.publish(&fleet.alice, "alice", &[]);
+    let client = fleet.world.client(&fleet.alice, &["--allow-private"]);
+    client.qualified();
+    let followed = || fleet.perimeter_status()["following"] == true;
+    eventually(SECOND * 5, "the port", || {
+        followed() && endpoints(&fleet.perimeter).len() == 1
+    });
+    let open = endpoints(&fleet.perimeter);
+    fleet.server.signal(Signal::STOP).unwrap();
+    eventually(SECOND * 10, "servers that are missed", || !followed());
+    for _ in 0..10 {
+        nft(&fleet.perimeter, &format!("flush set {SET}"));
+        eventually(SECOND, "the port put back", || {
+            endpoints(&fleet.perimeter) == open
+        });
+    }
+    eventually(SECOND * 20, "the end of its lease", || {
+        endpoints(&fleet.perimeter).is_empty()
+    });
+    fleet.server.signal(Signal::CONT).unwrap();
+    eventually(SECOND * 20, "all in step again", || {
+        followed() && endpoints(&fleet.perimeter) == open && in_sync(&client.status())
+    });
 }

@@ -92,11 +92,16 @@ impl Fleet {
 
     /// Starts the firewall at the perimeter.
     pub(crate) fn firewall(&self, more: &[&str]) -> Process {
+        self.firewall_named("fw", more)
+    }
+
+    /// The same by a name that its key may not have.
+    pub(super) fn firewall_named(&self, name: &str, more: &[&str]) -> Process {
         let socket = self.world.path("perimeter.sock").display().to_string();
         let (creds, ca) = (self.file("fw.nk"), self.file("ca.pem"));
         let url = format!("tls://{NATS}");
         let fixed = [
-            "firewall", "--fleet", &url, "--set", SET, "--name", "fw", "--socket", &socket,
+            "firewall", "--fleet", &url, "--set", SET, "--name", name, "--socket", &socket,
         ];
         let rights = ["--creds", &creds, "--ca", &ca];
         start(&self.perimeter, "fw", &[&fixed[..], &rights, more].concat())
