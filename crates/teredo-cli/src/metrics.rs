@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  catalogue.rs   every metric: its name, type, unit and labels; docs/metrics.md is this list
-//!  node.rs        the samples of a status;   agent.rs  those of a firewall agent
-//!  exposition.rs  both as text in the OpenMetrics format
+//!  node.rs        the samples of a status;   agent.rs  those of a firewall agent;   perimeter.rs  those of a perimeter
+//!  exposition.rs  all as text in the OpenMetrics format
 //!  endpoint.rs    the address, its connections and their bounds;   http.rs  one request and its answer
 //! ```
 //!
@@ -16,6 +16,7 @@ mod endpoint;
 mod exposition;
 mod http;
 mod node;
+mod perimeter;
 #[cfg(test)]
 mod reference;
 
@@ -28,6 +29,7 @@ use crate::status;
 pub(crate) use agent::AgentSource;
 pub(crate) use endpoint::{Endpoint, is_exposed};
 pub(crate) use node::{control_source, node_source};
+pub(crate) use perimeter::perimeter_source;
 
 /// Each metric by its name in the text, with its meaning.
 pub(crate) fn names() -> impl Iterator<Item = (String, &'static str)> {

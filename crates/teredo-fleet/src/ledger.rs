@@ -90,7 +90,19 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The name of its counter.
+    /// The names of all counters.
+    pub const NAMES: [&str; 8] = [
+        "key",
+        "other_host",
+        "address",
+        "malformed",
+        "not_granted",
+        "replayed",
+        "copied",
+        "full",
+    ];
+
+    /// The name of its counter: one of [`NAMES`](Self::NAMES).
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

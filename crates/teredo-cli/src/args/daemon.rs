@@ -258,7 +258,7 @@ pub(crate) struct FirewallArgs {
         requires = "set",
         help_heading = "Options of a perimeter"
     )]
-    #[arg(conflicts_with_all = ["backend", "allow_inbound", "interface", "lease", "follow", "close_relay_forward", "metrics"])]
+    #[arg(conflicts_with_all = ["backend", "allow_inbound", "interface", "lease", "follow", "close_relay_forward"])]
     pub(crate) fleet: Option<Urls>,
     #[command(flatten)]
     pub(crate) servers: ServersArgs,

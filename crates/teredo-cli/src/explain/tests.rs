@@ -50,6 +50,14 @@ fn every_drop_reason_is_explained() {
 }
 
 #[test]
+fn every_refusal_of_a_perimeter_is_explained() {
+    for reason in teredo_fleet::Refusal::NAMES {
+        let text = explain(reason).unwrap_or_else(|| panic!("{reason} has no explanation"));
+        assert!(text.contains("a perimeter, refused"), "{text}");
+    }
+}
+
+#[test]
 fn an_unknown_code_is_refused_with_the_nearest_name() {
     assert!(explain("22").is_none() && explain("").is_none());
     let failure = unknown("maping_mismatch");

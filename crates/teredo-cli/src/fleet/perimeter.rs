@@ -1,6 +1,7 @@
 //! `teredo firewall --fleet`: the ports of a fleet's hosts, in a set of nftables.
 
 use std::path::Path;
+use std::time::Instant;
 
 use caps::Capability;
 use teredo_firewall::EndpointSetError;
@@ -14,6 +15,7 @@ use crate::args::FirewallArgs;
 use crate::daemon::sandbox::Needs;
 use crate::daemon::{self, Session, privilege, sandbox};
 use crate::failure::{Exit, Failure};
+use crate::metrics::{Endpoint, perimeter_source};
 use crate::output::narrate;
 
 /// Follows the bucket until SIGINT or SIGTERM, then closes what it opened.
@@ -33,12 +35,18 @@ pub(crate) fn run(args: FirewallArgs, socket: &Path) -> Result<Exit, Failure> {
         hosts: MAX_HOSTS,
     };
     let listener = report::Listener::bind(socket)?;
+    let metrics = Endpoint::bind(args.metrics)?;
     privilege::keep([Capability::CAP_NET_ADMIN])?;
     sandbox::enter(&Needs::of_a_perimeter(socket));
-    daemon::run(follow(config, listener))
+    daemon::run(follow(config, listener, metrics))
 }
 
-async fn follow(config: PerimeterConfig, listener: report::Listener) -> Result<Exit, Failure> {
+async fn follow(
+    config: PerimeterConfig,
+    listener: report::Listener,
+    mut metrics: Endpoint,
+) -> Result<Exit, Failure> {
+    let started = Instant::now();
     let mut session = Session::new()?;
     super::warn_if_plain(&config.servers);
     if config.grants.permit_all() {
@@ -54,6 +62,7 @@ async fn follow(config: PerimeterConfig, listener: report::Listener) -> Result<E
     narrate(introduction);
     daemon::tell_ready();
     let status = perimeter.status();
+    metrics.show(perimeter_source(status.clone(), started));
     let answering = listener.answer(config, status.clone());
     let ended = super::ended(&mut session, || tell_state(&status));
     tokio::select! {

@@ -3,8 +3,18 @@
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use crate::args::Role;
-use crate::args::Role::{Client, Firewall, Relay, Server};
+use Daemon::{Client, Firewall, Perimeter, Relay, Server};
+
+/// A program that serves metrics.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Daemon {
+    Client,
+    Server,
+    Relay,
+    Firewall,
+    /// `teredo firewall --fleet`.
+    Perimeter,
+}
 
 /// A family of samples.
 #[derive(Debug)]
@@ -17,7 +27,7 @@ pub(super) struct Metric {
     pub(super) labels: &'static [(&'static str, &'static str)],
     /// The daemons that have it.
     #[cfg_attr(not(test), expect(dead_code, reason = "only the reference lists them"))]
-    pub(super) of: &'static [Role],
+    pub(super) of: &'static [Daemon],
     pub(super) help: &'static str,
 }
 
@@ -35,9 +45,9 @@ impl Metric {
     }
 }
 
-const ALL_ROLES: &[Role] = &[Client, Server, Relay, Firewall];
-const NODES_AND_SERVER: &[Role] = &[Client, Server, Relay];
-const NODES: &[Role] = &[Client, Relay];
+const EVERY_DAEMON: &[Daemon] = &[Client, Server, Relay, Firewall, Perimeter];
+const NODES_AND_SERVER: &[Daemon] = &[Client, Server, Relay];
+const NODES: &[Daemon] = &[Client, Relay];
 const NO_LABELS: &[(&str, &str)] = &[];
 const DIRECTION: (&str, &str) = (
     "direction",
@@ -65,9 +75,9 @@ macro_rules! catalogue {
 
 catalogue! {
     BUILD = "teredo_build", MetricType::Info, None,
-        &[("role", "`client`, `server`, `relay`, `firewall`"), ("version", "that of the program")], ALL_ROLES,
+        &[("role", "`client`, `server`, `relay`, `firewall`, `perimeter`"), ("version", "that of the program")], EVERY_DAEMON,
         "The daemon behind these metrics.";
-    UPTIME = "teredo_uptime", GAUGE, Some(Unit::Seconds), NO_LABELS, ALL_ROLES,
+    UPTIME = "teredo_uptime", GAUGE, Some(Unit::Seconds), NO_LABELS, EVERY_DAEMON,
         "How long the daemon has run.";
     STATE = "teredo_state", GAUGE, None, &[("state", "`offline`, `probe`, `dormant`, `qualified`")], NODES_AND_SERVER,
         "1 for the present state, 0 for the others.";
@@ -162,4 +172,23 @@ catalogue! {
         "Changes that the kernel refused.";
     FW_RANDOM_REFUSALS = "teredo_fw_random_refusals", COUNTER, None, NO_LABELS, &[Firewall],
         "Random ports that no client draws, and that were not opened; the client may have been taken over.";
+    FLEET_FOLLOWING = "teredo_fleet_following", GAUGE, None, NO_LABELS, &[Perimeter],
+        "1 if a server is connected and the entries of the bucket are complete; if not, what is open ends with its lease.";
+    FLEET_IN_STEP = "teredo_fleet_in_step", GAUGE, None, NO_LABELS, &[Perimeter],
+        "1 if the set holds what the entries say.";
+    FLEET_TROUBLE = "teredo_fleet_trouble", GAUGE, None, NO_LABELS, &[Perimeter],
+        "1 if there is a trouble; 'teredo status' names it.";
+    FLEET_HOSTS = "teredo_fleet_hosts", GAUGE, None, NO_LABELS, &[Perimeter],
+        "Hosts with an open endpoint.";
+    FLEET_ENDPOINTS = "teredo_fleet_endpoints", GAUGE, None, NO_LABELS, &[Perimeter],
+        "Endpoints in the set, each a lease that closes by itself if the perimeter dies.";
+    FLEET_LEASE = "teredo_fleet_lease", GAUGE, Some(Unit::Seconds), NO_LABELS, &[Perimeter],
+        "The length of a lease, as the bucket has it; absent before the bucket is known.";
+    FLEET_REPAIRS = "teredo_fleet_repairs", COUNTER, None, NO_LABELS, &[Perimeter],
+        "How often another program changed the set, and it was put right.";
+    FLEET_REFUSALS = "teredo_fleet_refusals", COUNTER, None, NO_LABELS, &[Perimeter],
+        "Changes that the kernel refused.";
+    FLEET_REFUSED = "teredo_fleet_refused_entries", COUNTER, None,
+        &[("reason", "as `refused` in `teredo status --json`; `teredo explain REASON` describes it")], &[Perimeter],
+        "Entries that counted for nothing; every known reason is there, most with 0.";
 }

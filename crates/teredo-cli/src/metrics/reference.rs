@@ -5,26 +5,26 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use super::catalogue::ALL;
-use crate::args::Role;
+use super::catalogue::{ALL, Daemon};
 
 const HEAD: &str = "\
 # Metrics
 
 `teredo metrics` prints the metrics of the local service in the OpenMetrics format. With `metrics = 9545` under
 `[client]`, `[server]`, `[relay]` or `[firewall]`, or with `--metrics 9545`, a daemon serves the same at
-`http://127.0.0.1:9545/metrics`. The names, labels and units below do not change; others may be added. Times are in
-seconds, sizes in bytes, and all counts begin with the daemon.
+`http://127.0.0.1:9545/metrics`. A perimeter (`teredo firewall --fleet`) has the option alone. The names, labels and units
+below do not change; others may be added. Times are in seconds, sizes in bytes, and all counts begin with the daemon.
 
 No label has an address, or anything that a peer chooses. A scrape is computed from one status.
 ";
 
-fn roles(of: &[Role]) -> String {
-    let names = of.iter().map(|role| match role {
-        Role::Client => "client",
-        Role::Server => "server",
-        Role::Relay => "relay",
-        Role::Firewall => "firewall",
+fn daemons(of: &[Daemon]) -> String {
+    let names = of.iter().map(|daemon| match daemon {
+        Daemon::Client => "client",
+        Daemon::Server => "server",
+        Daemon::Relay => "relay",
+        Daemon::Firewall => "firewall",
+        Daemon::Perimeter => "perimeter",
     });
     names.collect::<Vec<_>>().join(", ")
 }
@@ -34,7 +34,7 @@ fn page() -> String {
     for metric in ALL {
         let kind = metric.kind.as_str();
         let (name, help) = (metric.full_name(), metric.help);
-        let of = roles(metric.of);
+        let of = daemons(metric.of);
         // Writing to a `String` cannot fail.
         let _ = write!(
             page,

@@ -84,7 +84,9 @@ fn entry(host: &str, time: u64, port: u16) -> Entry {
 }
 
 fn name(result: Result<Learnt, Refusal>) -> &'static str {
-    result.unwrap_err().name()
+    let name = result.unwrap_err().name();
+    assert!(Refusal::NAMES.contains(&name), "{name}");
+    name
 }
 
 const OLD: &str = "192.0.2.7:4500";

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::servers::{Fleet, endpoints};
+use crate::metrics::{assert_well_formed_metrics, sample, scrape};
 use crate::world::*;
 
 /// Security: a host writes its own key alone, names no address of another, and cannot make the bucket grow.
@@ -117,7 +118,7 @@ fn headers_of_one_host_harm_nobody() {
         .internet
         .host("mallory", &[[192, 0, 2, 66].into()])
         .unwrap();
-    let firewall = fleet.firewall(&[]);
+    let firewall = fleet.firewall(&["--metrics", "9550"]);
     let _publisher = fleet.publish(&fleet.alice, "alice", &["--perimeter", "fw"]);
     let client = fleet.world.client(&fleet.alice, &["--allow-private"]);
     client.qualified();
@@ -158,4 +159,21 @@ fn headers_of_one_host_harm_nobody() {
     }
     assert_eq!(times("connected to the servers"), 1);
     assert_eq!(times("the bucket is not followed"), 0);
+    // They are counted, and Prometheus can see that.
+    let text = scrape(&fleet.perimeter, "127.0.0.1:9550");
+    assert_well_formed_metrics(&text);
+    let count = |name: &str| sample(&text, name).unwrap_or_else(|| panic!("{name} in {text}"));
+    assert!(text.contains("role=\"perimeter\""), "{text}");
+    assert_eq!(count("teredo_fleet_following"), 1.0);
+    assert_eq!(count("teredo_fleet_in_step"), 1.0);
+    assert_eq!(count("teredo_fleet_trouble"), 0.0);
+    assert_eq!(count("teredo_fleet_hosts"), 1.0);
+    assert_eq!(count("teredo_fleet_endpoints"), 1.0);
+    assert_eq!(count("teredo_fleet_lease_seconds"), 15.0);
+    let malformed = "teredo_fleet_refused_entries_total{reason=\"malformed\"}";
+    assert_eq!(count(malformed), headers.len() as f64);
+    assert_eq!(
+        count("teredo_fleet_refused_entries_total{reason=\"full\"}"),
+        0.0
+    );
 }
