@@ -1,7 +1,7 @@
 //! The log: on standard error, or in the journal of systemd; for `RUST_LOG` or `--verbose`.
 //!
 //! ```text
-//!  event ──> record ──> limit: one an hour of what repeats ──> redact: no addresses ──> journal, or a line
+//!  event ──> record ──> limit, unless --verbose: one an hour of what repeats ──> redact: no addresses ──> journal, or a line
 //! ```
 
 mod journal;
@@ -103,6 +103,7 @@ pub(crate) fn start(choices: &Choices) -> Result<(), Failure> {
     let log = Arc::new(Log {
         start: Instant::now(),
         limit: Mutex::default(),
+        is_verbose: choices.verbose,
         redaction: (choices.addresses == Addresses::Off).then(Redaction::default),
         sink,
     });
@@ -159,6 +160,8 @@ fn targets<E: Error + Send + Sync + 'static>(
 struct Log {
     start: Instant,
     limit: Mutex<Limit<Identifier, Record>>,
+    /// Nothing is left out.
+    is_verbose: bool,
     /// `None`: addresses are shown.
     redaction: Option<Redaction>,
     sink: Sink,
@@ -170,22 +173,20 @@ enum Sink {
 }
 
 impl Log {
-    fn record(&self, event: &Event<'_>) {
+    /// The record of an event, if it is to be written now.
+    fn admit(&self, event: &Event<'_>) -> Option<Record> {
         let mut record = Record::of(event);
-        // With --verbose, nothing is left out.
-        let is_limited = record.level <= Level::INFO && record.target != BOUNDED;
-        if is_limited {
+        let is_usual = record.level <= Level::INFO && record.target != BOUNDED;
+        if is_usual && !self.is_verbose {
             let likeness = record.likeness();
             let place = event.metadata().callsite();
             let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-            let admitted = limit.admit(place, likeness, record, self.start.elapsed());
-            let Some((admitted, left_out)) = admitted else {
-                return;
-            };
+            let (admitted, left_out) =
+                limit.admit(place, likeness, record, self.start.elapsed())?;
             record = admitted;
             record.left_out = left_out;
         }
-        self.write(record);
+        Some(record)
     }
 
     fn flush(&self, all: bool) {
@@ -220,7 +221,9 @@ struct Shared(Arc<Log>);
 
 impl<S: Subscriber> Layer<S> for Shared {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        self.0.record(event);
+        if let Some(record) = self.0.admit(event) {
+            self.0.write(record);
+        }
     }
 }
 

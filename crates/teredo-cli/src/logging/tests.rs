@@ -79,3 +79,39 @@ fn a_long_text_is_cut() {
         message.len()
     );
 }
+
+/// Counts the records that a log admits.
+struct Admitted(Log, Arc<Lock<usize>>);
+
+impl<S: Subscriber> Layer<S> for Admitted {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        *self.1.lock().expect("no panic") += usize::from(self.0.admit(event).is_some());
+    }
+}
+
+/// Who chose --verbose reads all, and no line of the log says that one is missing.
+#[test]
+fn with_verbose_nothing_is_left_out() {
+    let admitted = |is_verbose| {
+        let log = Log {
+            start: Instant::now(),
+            limit: Mutex::default(),
+            is_verbose,
+            redaction: None,
+            sink: Sink::Lines(Lines {
+                colour: false,
+                target: false,
+                time: false,
+            }),
+        };
+        let count = Arc::default();
+        let subscriber = tracing_subscriber::registry().with(Admitted(log, Arc::clone(&count)));
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..3 {
+                tracing::warn!("the bucket is not followed");
+            }
+        });
+        *count.lock().expect("no panic")
+    };
+    assert_eq!((admitted(false), admitted(true)), (1, 3));
+}

@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(1500);
 const MOMENT: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(30);
 /// The events, and the lines of a log, that a breach quotes.
-const QUOTED: usize = 16;
+const QUOTED: usize = 40;
 /// How long a set may not be read.
 const BLIND: Duration = Duration::from_secs(10);
 

@@ -74,9 +74,19 @@ impl Members {
     pub(super) fn start_perimeter(&mut self, network: &Network, side: Side) -> anyhow::Result<()> {
         let name = side.perimeter();
         let (urls, set) = (urls(), SET);
-        let mut words = ["firewall", "--fleet", &urls, "--set", set, "--name", name]
-            .map(str::to_owned)
-            .to_vec();
+        // A breach quotes the log, in which nothing may be left out.
+        let mut words = [
+            "--verbose",
+            "firewall",
+            "--fleet",
+            &urls,
+            "--set",
+            set,
+            "--name",
+            name,
+        ]
+        .map(str::to_owned)
+        .to_vec();
         words.extend(self.rights(name));
         for host in 0..HOSTS {
             let grant = format!("{}={}/32", host_name(host), host_address(host));
@@ -124,7 +134,7 @@ impl Members {
         lease: Option<Duration>,
     ) -> anyhow::Result<()> {
         let (name, urls) = (host_name(host), urls());
-        let mut words = ["publish", "--nats", &urls, "--host", &name]
+        let mut words = ["--verbose", "publish", "--nats", &urls, "--host", &name]
             .map(str::to_owned)
             .to_vec();
         words.extend(self.rights(&name));
