@@ -45,6 +45,7 @@ mod publisher;
 mod servers;
 mod stall;
 mod troubles;
+mod turns;
 mod wait;
 
 pub use account::{FleetRole, SeedError, User, account};

@@ -16,7 +16,7 @@ use teredo_nft::{Monitor, NftError};
 use tokio::sync::watch;
 
 use self::run::Run;
-use crate::servers::{ConnectError, Servers};
+use crate::servers::{ConnectError, Connector, Servers};
 use crate::{DEFAULT_LEASE, Grants, HostKey};
 
 /// How often the server shows that it lives: a link that is cut is noticed well within a lease.
@@ -127,12 +127,9 @@ impl Perimeter {
     /// [`PerimeterError`], if waiting does not help.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), PerimeterError> {
         let name = format!("teredo firewall {}", self.config.name);
-        let connection = self
-            .config
-            .servers
-            .connect(&name, &self.config.name, PING)
-            .await?;
-        let mut run = Run::new(self, connection.client.clone());
+        let connector = Connector::new(&self.config.servers, name, &self.config.name, PING);
+        let connection = connector.connect().await?;
+        let mut run = Run::new(self, connector, connection.client.clone());
         // What this one leaves ends with its leases, if the next one does not take it over.
         run.until(connection, shutdown).await?;
         run.release()?;

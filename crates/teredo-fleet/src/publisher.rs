@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use self::run::Run;
 use crate::HostKey;
 use crate::details;
-use crate::servers::{ConnectError, Servers};
+use crate::servers::{ConnectError, Connector, Servers};
 
 /// The lease of a bucket that a publisher creates.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(15);
@@ -115,9 +115,15 @@ impl Publisher {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), PublisherError> {
         let Self { config, status } = self;
         let name = format!("teredo publish {}", config.host);
-        let connection = config.servers.connect(&name, &config.host, PING).await?;
+        let connector = Connector::new(&config.servers, name, &config.host, PING);
+        let connection = connector.connect().await?;
         let details = details::follow(&config.socket).map_err(PublisherError::Thread)?;
-        let mut run = Run::new(config, status, connection.client.clone(), details);
+        let mut run = Run::new(
+            config,
+            status,
+            (connector, connection.client.clone()),
+            details,
+        );
         let ended = run.until(connection, shutdown).await;
         run.say_farewell().await;
         ended

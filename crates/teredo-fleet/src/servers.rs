@@ -6,11 +6,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ClientError, ConnectOptions, Event, ServerAddr, ServerError};
+use async_nats::{
+    Client, ClientError, ConnectOptions, Event, ReconnectToServer, ServerAddr, ServerError,
+};
 use tokio::sync::mpsc;
 
 use crate::HostKey;
 use crate::cause::Attempts;
+use crate::turns::Turns;
 
 /// How long a server may take to accept a connection, or to answer a request.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -153,22 +156,45 @@ impl Servers {
     pub fn are_encrypted(&self) -> bool {
         self.ca.is_some() || self.urls.are_encrypted()
     }
+}
 
-    /// Connects now or later: servers that are not there are no error. `ping` is the time between two signs of life of the
-    /// server, of which three may be missing.
-    pub(crate) async fn connect(
-        &self,
-        name: &str,
-        inbox: &HostKey,
-        ping: Duration,
-    ) -> Result<Connection, ConnectError> {
+/// Makes one connection after the other.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    servers: Servers,
+    /// The name of this program at the servers.
+    name: String,
+    /// The key whose subjects the answers have.
+    key: HostKey,
+    /// The time between two signs of life of the server, of which three may be missing.
+    ping: Duration,
+    turns: Arc<Turns>,
+}
+
+impl Connector {
+    pub(crate) fn new(servers: &Servers, name: String, key: &HostKey, ping: Duration) -> Self {
+        Self {
+            servers: servers.clone(),
+            name,
+            key: key.clone(),
+            ping,
+            turns: Arc::default(),
+        }
+    }
+
+    /// Connects now or later: servers that are not there are no error.
+    pub(crate) async fn connect(&self) -> Result<Connection, ConnectError> {
         let (sender, events) = mpsc::channel(EVENTS);
         let attempts = Arc::new(Attempts::default());
         tokio::spawn(Arc::clone(&attempts).tell(sender.clone()));
-        let shown = Arc::clone(&attempts);
+        let (shown, turns, owner) = (
+            Arc::clone(&attempts),
+            Arc::clone(&self.turns),
+            sender.clone(),
+        );
         let mut options = ConnectOptions::new()
-            .name(name)
-            .custom_inbox_prefix(inbox_prefix(inbox))
+            .name(&self.name)
+            .custom_inbox_prefix(inbox_prefix(&self.key))
             .retry_on_initial_connect()
             // The library goes on after its client is gone.
             .max_reconnects(ATTEMPTS)
@@ -176,15 +202,19 @@ impl Servers {
             .ignore_discovered_servers()
             .connection_timeout(PATIENCE)
             .request_timeout(Some(PATIENCE))
-            .ping_interval(ping)
+            .ping_interval(self.ping)
             .reconnect_delay_callback(|attempts| {
                 let pause = Duration::from_millis(50).saturating_mul(1 << attempts.min(6));
                 pause.min(LONGEST_PAUSE)
             })
-            // The library shows the servers with their last errors, and goes on as ever.
+            // The library shows the servers with their last errors.
             .reconnect_to_server_callback(move |servers, _info| {
                 shown.note_servers(&servers);
-                std::future::ready(None)
+                let addresses: Vec<_> = servers.into_iter().map(|server| server.addr).collect();
+                // A connection that was given up takes no turn of the next one.
+                let next = (!owner.is_closed()).then(|| turns.next(&addresses));
+                let chosen = next.flatten();
+                std::future::ready(chosen.map(|addr| ReconnectToServer { addr, delay: None }))
             })
             .event_callback(move |event| {
                 match event {
@@ -198,18 +228,18 @@ impl Servers {
                 drop(sender.try_send(event));
                 std::future::ready(())
             });
-        if let Some(path) = &self.creds {
+        if let Some(path) = &self.servers.creds {
             options = authenticate(options, path)?;
         }
-        if let Some(path) = &self.ca {
+        if let Some(path) = &self.servers.ca {
             // The library reads the file later, and its error names no path.
             if !read(path)?.contains("-----BEGIN CERTIFICATE-----") {
                 return Err(ConnectError::Authority(path.clone()));
             }
             options = options.add_root_certificates(path.clone());
         }
-        options = options.require_tls(self.are_encrypted());
-        let client = options.connect(self.urls.0.as_slice()).await?;
+        options = options.require_tls(self.servers.are_encrypted());
+        let client = options.connect(self.servers.urls.0.as_slice()).await?;
         Ok(Connection { client, events })
     }
 }

@@ -17,13 +17,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
 use self::entries::{COMPARE, Opened, next_entry, outcome};
-use super::{PING, Perimeter, PerimeterConfig, PerimeterError, PerimeterStatus};
+use super::{Perimeter, PerimeterConfig, PerimeterError, PerimeterStatus};
 use crate::bucket::{Bucket, BucketError, Watch};
 use crate::confirm::{ASK, CONFIRMED, Confirmation};
 use crate::doubt::Doubt;
 use crate::ledger::{Ledger, Terms};
 use crate::patience::Patience;
-use crate::servers::{ConnectError, Connection, judge, refusal};
+use crate::servers::{ConnectError, Connection, Connector, judge, refusal};
 use crate::stall::Stall;
 use crate::troubles::Troubles;
 use crate::wait::{message, until};
@@ -49,6 +49,7 @@ const UNCONNECTED: &str = "there is no connection to the servers";
 /// A perimeter that runs.
 pub(super) struct Run {
     config: PerimeterConfig,
+    connector: Connector,
     client: Client,
     set: EndpointSet,
     monitor: Monitor,
@@ -90,7 +91,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(perimeter: Perimeter, client: Client) -> Self {
+    pub(super) fn new(perimeter: Perimeter, connector: Connector, client: Client) -> Self {
         let Perimeter {
             config,
             set,
@@ -108,6 +109,7 @@ impl Run {
         };
         Self {
             config,
+            connector,
             client,
             set,
             monitor,
@@ -186,12 +188,7 @@ impl Run {
     /// Gives the connection up and makes another one: the library can wait for minutes for a server that is cut off.
     async fn connect_anew(&mut self) -> Result<Connection, ConnectError> {
         self.doubt.grow(Instant::now());
-        let name = format!("teredo firewall {}", self.config.name);
-        let connection = self
-            .config
-            .servers
-            .connect(&name, &self.config.name, PING)
-            .await?;
+        let connection = self.connector.connect().await?;
         self.client = connection.client.clone();
         (self.watch, self.opening) = (None, None);
         UNCONNECTED.clone_into(&mut self.unconnected);

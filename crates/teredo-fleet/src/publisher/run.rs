@@ -17,13 +17,13 @@ use tokio::time::{Instant, sleep_until};
 
 use self::entry::Put;
 use self::settle::{CHECK, Unsettled};
-use super::{PING, PublisherConfig, PublisherError, PublisherStatus};
+use super::{PublisherConfig, PublisherError, PublisherStatus};
 use crate::bucket::Bucket;
 use crate::confirm::{CONFIRMED, Perimeters};
 use crate::details::Details;
 use crate::doubt::Doubt;
 use crate::entry_clock::EntryClock;
-use crate::servers::{ConnectError, Connection, refusal};
+use crate::servers::{ConnectError, Connection, Connector, refusal};
 use crate::wait::{message, until};
 
 /// How soon what the servers refused is tried again.
@@ -35,6 +35,7 @@ const UNCONNECTED: &str = "there is no connection to the servers";
 pub(super) struct Run {
     config: PublisherConfig,
     status: watch::Sender<PublisherStatus>,
+    connector: Connector,
     client: async_nats::Client,
     gate: GatingSubscriber,
     details: watch::Receiver<Details>,
@@ -68,7 +69,7 @@ impl Run {
     pub(super) fn new(
         config: PublisherConfig,
         status: watch::Sender<PublisherStatus>,
-        client: async_nats::Client,
+        (connector, client): (Connector, async_nats::Client),
         details: watch::Receiver<Details>,
     ) -> Self {
         let now = Instant::now();
@@ -77,6 +78,7 @@ impl Run {
             perimeters: Perimeters::new(config.boot.clone(), &config.perimeters),
             config,
             status,
+            connector,
             client,
             details,
             bucket: None,
@@ -149,12 +151,7 @@ impl Run {
     /// Gives the connection up and makes another one: the library can wait for minutes for a server that is cut off.
     async fn connect_anew(&mut self) -> Result<Connection, ConnectError> {
         self.doubt.grow(Instant::now());
-        let name = format!("teredo publish {}", self.config.host);
-        let connection = self
-            .config
-            .servers
-            .connect(&name, &self.config.host, PING)
-            .await?;
+        let connection = self.connector.connect().await?;
         self.client = connection.client.clone();
         self.puts.clear();
         (self.bucket, self.refusal) = (None, None);

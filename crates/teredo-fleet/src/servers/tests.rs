@@ -3,21 +3,23 @@ use tokio::time::timeout;
 
 use super::*;
 
+fn connector(urls: &str) -> Connector {
+    let servers = Servers {
+        urls: urls.parse().unwrap(),
+        creds: None,
+        ca: None,
+    };
+    let key = "alice".parse().unwrap();
+    Connector::new(&servers, String::from("a test"), &key, PATIENCE)
+}
+
 /// The library would try for ever: a host whose servers are away for a day gives up more than a thousand connections.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_is_given_up_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = listener.local_addr().unwrap();
     drop(listener);
-    let servers = Servers {
-        urls: format!("nats://{closed}").parse().unwrap(),
-        creds: None,
-        ca: None,
-    };
-    let key = "alice".parse().unwrap();
-    let connection = servers
-        .connect("a test", &key, Duration::from_secs(1))
-        .await;
+    let connection = connector(&format!("nats://{closed}")).connect().await;
     let Connection { client, mut events } = connection.unwrap();
     drop(client);
     let end = async {
@@ -29,6 +31,30 @@ async fn a_connection_that_is_given_up_ends() {
     timeout(Duration::from_secs(300), end)
         .await
         .expect("an end of the attempts");
+}
+
+/// Each of two servers takes connections and answers nothing. Whichever was first, the next connection goes to the other one.
+#[tokio::test]
+async fn the_next_connection_goes_to_another_server() {
+    let [one, other] = [
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    ];
+    let [first, second] = [&one, &other].map(|server| server.local_addr().unwrap());
+    let connector = connector(&format!("nats://{first},nats://{second}"));
+    let mut turns = Vec::new();
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        let connection = connector.connect().await.unwrap();
+        let (stream, is_first) = tokio::select! {
+            taken = one.accept() => (taken.unwrap().0, true),
+            taken = other.accept() => (taken.unwrap().0, false),
+        };
+        turns.push(is_first);
+        silent.push(stream);
+        drop(connection);
+    }
+    assert!(turns.windows(2).all(|pair| pair[0] != pair[1]), "{turns:?}");
 }
 
 #[test]
