@@ -152,6 +152,9 @@ fn watching() -> Vec<String> {
 /// The consumers for which the account has room: one a perimeter or reader, and the next one of each before the last has gone.
 const SPARE_CONSUMERS: usize = 16;
 
+/// The bytes of all watches, which keep no entries.
+const WATCHES: i64 = 64 << 20;
+
 /// The longest message of any client, in bytes: an entry, and the requests of the library.
 const MAX_PAYLOAD: usize = 16 * MAX_ENTRY;
 
@@ -187,9 +190,10 @@ pub fn account(users: &[User]) -> String {
          \n\
          accounts {{\n\
          \x20 {ACCOUNT} {{\n\
-         \x20   # The bucket '{BUCKET}' alone, in memory: it takes one entry a key, of at most {MAX_ENTRY} bytes each.\n\
-         \x20   jetstream {{ max_memory: {}, max_store: 0, max_streams: 1, max_consumers: {consumers} }}\n\
+         \x20   # The bucket '{BUCKET}' alone: it takes one entry a key, of at most {MAX_ENTRY} bytes each. Watches are in memory.\n\
+         \x20   jetstream {{ max_memory: {}, max_store: {}, max_streams: 1, max_consumers: {consumers} }}\n\
          \x20   exports: [\n",
+        WATCHES,
         // Of each replica.
         MAX_BYTES * 3 + (64 << 20)
     );

@@ -98,7 +98,8 @@ pub(crate) struct Bucket {
 
 /// The stream of a bucket whose entries last for `lease`.
 ///
-/// It is in memory: after a loss of all servers, no lease holds any more. It keeps the last entry of each key.
+/// It keeps the last entry of each key. Its storage is a file although no entry outlives a lease: with memory, a server of a
+/// cluster that starts again may stay behind the others for minutes (docs/decisions.md).
 fn config(lease: Duration, replicas: usize) -> Config {
     Config {
         name: STREAM.to_owned(),
@@ -110,7 +111,7 @@ fn config(lease: Duration, replicas: usize) -> Config {
         max_bytes: MAX_BYTES,
         max_age: lease,
         max_message_size: MAX_ENTRY as i32,
-        storage: StorageType::Memory,
+        storage: StorageType::File,
         num_replicas: replicas,
         discard: DiscardPolicy::New,
         // The servers remember each `Nats-Msg-Id` for so long, and no limit counts that. Nobody here sends one.

@@ -38,7 +38,7 @@ impl Cluster {
             let config = format!(
                 "listen: \"127.0.0.1:{port}\"\n\
                  server_name: \"s{port}\"\n\
-                 jetstream {{ store_dir: \"{}\", max_memory_store: 2GB, max_file_store: 1GB }}\n\
+                 jetstream {{ store_dir: \"{}\", max_memory_store: 1GB, max_file_store: 2GB }}\n\
                  cluster {{ name: fleet, listen: \"127.0.0.1:{}\", routes: [{routes}] }}\n",
                 folder.path().join(port.to_string()).display(),
                 port + 2000,

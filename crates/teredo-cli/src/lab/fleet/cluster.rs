@@ -79,6 +79,17 @@ impl Cluster {
         Ok(())
     }
 
+    /// The last lines of each server's log.
+    pub(super) fn last_words(&self, count: usize) -> Vec<String> {
+        let servers = SERVERS.iter().zip(&self.processes);
+        let told = servers.map(|(name, process)| {
+            let mut lines = process.as_ref().map(Process::lines).unwrap_or_default();
+            let last = lines.split_off(lines.len().saturating_sub(count));
+            format!("{name}: {}", last.join(" | "))
+        });
+        told.collect()
+    }
+
     /// Takes the processes, to end them.
     pub(super) fn take(&mut self) -> Vec<Process> {
         self.processes.iter_mut().filter_map(Option::take).collect()

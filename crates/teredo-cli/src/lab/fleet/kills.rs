@@ -253,10 +253,12 @@ impl Course {
                     format!("; that of the publisher of {}: {words}", host_name(host))
                 });
                 bail!(
-                    "after {:.1} s, with {} down: {}; the log of {} ends: {}{}",
+                    "after {:.1} s, with {} down: {}; the bucket: {:?}; {}; the log of {} ends: {}{}",
                     since.as_secs_f64(),
                     down.join(" and "),
                     breach.words,
+                    fleet.cluster.bucket(),
+                    fleet.cluster.last_words(QUOTED).join("; "),
                     side.perimeter(),
                     fleet.members.last_words(side, QUOTED).join(" | "),
                     publisher.unwrap_or_default()

@@ -165,7 +165,7 @@ pub(super) fn configuration(server: usize, folder: &Path) -> String {
          http: \"127.0.0.1:8222\"\n\
          ping_interval: \"1s\"\n\
          ping_max: 2\n\
-         jetstream {{ store_dir: \"{store}\", max_memory_store: 1GB, max_file_store: 16MB }}\n\
+         jetstream {{ store_dir: \"{store}\", max_memory_store: 256MB, max_file_store: 1GB }}\n\
          tls {{ cert_file: \"{certificate}\", key_file: \"{key}\" }}\n\
          cluster {{\n\
          \x20 name: fleet\n\

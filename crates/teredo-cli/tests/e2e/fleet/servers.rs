@@ -63,7 +63,7 @@ impl Fleet {
         let show = |name: &str| folder.join(name).display().to_string();
         let config = format!(
             "listen: \"0.0.0.0:4222\"\n\
-             jetstream {{ store_dir: \"{}\", max_memory_store: 1GB, max_file_store: 1MB }}\n\
+             jetstream {{ store_dir: \"{}\", max_memory_store: 256MB, max_file_store: 1GB }}\n\
              tls {{ cert_file: \"{}\", key_file: \"{}\" }}\n\
              include \"teredo-fleet.conf\"\n",
             show("store"),
