@@ -457,7 +457,7 @@ impl Named {
 fn a_log_hides_addresses_and_does_not_repeat_itself() {
     let (world, _server) = World::with_server();
     let host = world.left.host("alice").unwrap();
-    let alice = world.client(&host, &["--log-addresses", "off", "--verbose"]);
+    let alice = world.client(&host, &["--log-addresses", "off"]);
     let status = alice.qualified();
     let line = alice
         .process

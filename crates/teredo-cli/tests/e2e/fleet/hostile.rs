@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::servers::{Fleet, endpoints};
-use crate::metrics::{assert_well_formed_metrics, sample, scrape};
+use crate::metrics::{assert_well_formed_metrics, sample, scrape, watched_at_a_perimeter};
 use crate::world::*;
 
 /// Security: a host writes its own key alone, names no address of another, and cannot make the bucket grow.
@@ -164,6 +164,9 @@ fn headers_of_one_host_harm_nobody() {
     assert_well_formed_metrics(&text);
     let count = |name: &str| sample(&text, name).unwrap_or_else(|| panic!("{name} in {text}"));
     assert!(text.contains("role=\"perimeter\""), "{text}");
+    let watched = watched_at_a_perimeter();
+    assert!(watched.len() >= 3, "{watched:?}");
+    assert!(watched.iter().all(|name| count(name) >= 0.0));
     assert_eq!(count("teredo_fleet_following"), 1.0);
     assert_eq!(count("teredo_fleet_in_step"), 1.0);
     assert_eq!(count("teredo_fleet_trouble"), 0.0);
