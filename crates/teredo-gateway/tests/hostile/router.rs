@@ -169,6 +169,8 @@ struct Shared {
     fault: Fault,
     /// Gets a message for each request that was given up while the router hung.
     given_up: Option<Sender<()>>,
+    /// The requests that wait for an answer in vain.
+    hanging: usize,
     /// The inner end of each external port.
     mappings: BTreeMap<u16, (String, u16)>,
     log: Vec<String>,
@@ -190,6 +192,7 @@ impl Igd {
         let shared = Arc::new(Mutex::new(Shared {
             fault,
             given_up: None,
+            hanging: 0,
             mappings: BTreeMap::new(),
             log: Vec::new(),
         }));
@@ -236,6 +239,11 @@ impl Igd {
         let mut shared = self.shared.lock().unwrap();
         (shared.fault, shared.given_up) = (Fault::Hangs, Some(sender));
         given_up
+    }
+
+    /// The requests that wait for an answer in vain.
+    pub(crate) fn hanging(&self) -> usize {
+        self.shared.lock().unwrap().hanging
     }
 
     /// The actions so far, each with its arguments.
@@ -285,9 +293,12 @@ fn serve(mut stream: TcpStream, shared: &Mutex<Shared>) {
     let fault = shared.lock().unwrap().fault;
     let (status, answer) = match (fault, head.starts_with("GET")) {
         (Fault::Hangs, _) => {
+            shared.lock().unwrap().hanging += 1;
             // Until the other side gives up.
             let _ = stream.read(&mut [0]);
-            if let Some(given_up) = &shared.lock().unwrap().given_up {
+            let mut shared = shared.lock().unwrap();
+            shared.hanging -= 1;
+            if let Some(given_up) = &shared.given_up {
                 let _ = given_up.send(());
             }
             return;

@@ -204,10 +204,9 @@ fn a_thread_that_has_ended_deletes_nothing_any_more() {
     let store = owner.store.clone();
     let given_up = igd.hang();
     owner.end();
-    // A thread that lived on would wait for the answer until the deadline.
-    given_up
-        .recv_timeout(DEADLINE * 9 / 10)
-        .expect("the thread has ended");
+    // A thread that lived on would wait for the answer until the deadline. One that ended may have had no time to ask at all.
+    let heard = given_up.recv_timeout(DEADLINE * 9 / 10);
+    assert!(heard.is_ok() || igd.hanging() == 0, "the thread lives on");
     assert_eq!(igd.changes(), ["AddPortMapping"]);
     assert_eq!(*store.0.lock().unwrap(), Some(mapping));
 
