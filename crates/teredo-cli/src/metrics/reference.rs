@@ -12,7 +12,7 @@ const HEAD: &str = "\
 
 `teredo metrics` prints the metrics of the local service in the OpenMetrics format. With `metrics = 9545` under
 `[client]`, `[server]`, `[relay]` or `[firewall]`, or with `--metrics 9545`, a daemon serves the same at
-`http://127.0.0.1:9545/metrics`. A perimeter (`teredo firewall --fleet`) has the option alone. The names, labels and units
+`http://127.0.0.1:9545/metrics`. A firewall at the perimeter of a fleet has the option alone. The names, labels and units
 below do not change; others may be added. Times are in seconds, sizes in bytes, and all counts begin with the daemon.
 
 No label has an address, or anything that a peer chooses. A scrape is computed from one status.
