@@ -20,6 +20,9 @@ pub(super) const ANY_PORT: u16 = 45_444;
 const FIXED_PORT: u16 = 45_444;
 /// The comment of the agent's elements.
 const MARK: &str = "teredo";
+/// The key of the set at the perimeter of a fleet.
+const ENDPOINT: KeyType = KeyType::IPV4_ADDR.then(KeyType::INET_SERVICE);
+
 /// The name that the documents give the administrator's set.
 const USUAL_SET: &str = "teredo_ports";
 
@@ -316,7 +319,9 @@ fn candidates(rules: &Rules) -> Vec<SetPath> {
     let tables = rules.nftables.tables.iter();
     let mut found = Vec::new();
     for table in tables.filter(|table| table.name != own) {
-        for (name, set) in &table.sets {
+        // Those of a perimeter hold the ports of other hosts.
+        let sets = table.sets.iter().filter(|(_, set)| set.key != ENDPOINT);
+        for (name, set) in sets {
             let marked = set
                 .elements
                 .iter()

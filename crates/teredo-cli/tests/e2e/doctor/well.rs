@@ -44,6 +44,22 @@ fn servers_behind_each_firewall_are_well() {
     patient.ask().are_well();
 }
 
+/// The set of a perimeter holds the ports of other hosts: it is none for the port of this host, and nothing to replace.
+#[test]
+fn a_server_at_a_perimeter_is_well() {
+    let world = World::new(NatKind::None, NatKind::None);
+    let patient = Patient::server_host(&world, SERVER);
+    let _server = patient.server();
+    nft(
+        &patient.host,
+        "table inet filter { set teredo_hosts { type ipv4_addr . inet_service; flags timeout; \
+         elements = { 192.0.2.7 . 40001 timeout 1h comment \"teredo\" }; }; \
+         chain forward { type filter hook forward priority filter; policy accept; \
+         ip daddr . udp dport @teredo_hosts accept; }; }",
+    );
+    patient.ask().are_well();
+}
+
 /// The rules of wg-quick(8) with `AllowedIPs = 0.0.0.0/0`, and a second link that is used if the first one is gone.
 #[test]
 fn a_client_with_a_vpn_and_two_links_is_well() {
