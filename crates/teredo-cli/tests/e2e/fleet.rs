@@ -204,6 +204,40 @@ fn what_cannot_work_is_told() {
     );
 }
 
+/// A host without a default route has no address towards the world; the port of its next client is open in time all the same.
+#[test]
+fn a_host_without_a_default_route_is_followed() {
+    let fleet = Fleet::start(&["alice"]);
+    let _firewall = fleet.firewall(&[]);
+    let _publisher = fleet.publish(&fleet.alice, "alice", &["--perimeter", "fw"]);
+    let mut route = std::process::Command::new("sh");
+    route.args([
+        "-ec",
+        "router=$(ip -4 route show default | cut -d' ' -f3)
+         ip route add 192.0.2.0/24 via $router dev eth0 onlink
+         ip route delete default",
+    ]);
+    let output = run(&fleet.alice, &mut route);
+    assert!(output.status.success(), "{output:?}");
+    for round in 0..2 {
+        let client = fleet.world.client(&fleet.alice, &["--allow-private"]);
+        let port = client.qualified().port;
+        client.until(SECOND * 5, "a gate in step", in_sync);
+        assert_eq!(
+            endpoints(&fleet.perimeter),
+            [format!("{}:{port}", fleet.alice.ipv4())]
+        );
+        // The address of the first client was not known before it told it.
+        let lines = client.process.lines();
+        let late = lines
+            .iter()
+            .find(|line| line.contains("did not confirm the port in time"));
+        assert!(round == 0 || late.is_none(), "{late:?}");
+        let next = client.connect().rebind(None).unwrap();
+        assert!(next.settled);
+    }
+}
+
 /// The trouble of a perimeter that does not confirm is the gate's: it shows in the host's status, and the client goes on.
 #[test]
 fn a_perimeter_that_is_gone_delays_and_is_named() {

@@ -3,6 +3,7 @@
 mod entry;
 mod settle;
 
+use std::net::Ipv4Addr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(super) struct Run {
     perimeters: Perimeters,
     state: Option<Snapshot>,
     clock: EntryClock,
+    /// Where the host last sent from.
+    address: Option<Ipv4Addr>,
     /// When a connection without success is given up.
     doubt: Doubt,
     puts: FuturesUnordered<Put>,
@@ -85,6 +88,7 @@ impl Run {
             missing_since: None,
             state: None,
             clock: EntryClock::default(),
+            address: None,
             number: None,
             connected: std::time::Instant::now(),
             doubt: Doubt::new(now),

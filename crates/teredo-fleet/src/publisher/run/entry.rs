@@ -140,7 +140,10 @@ impl Run {
         let same_port = details
             .local
             .is_some_and(|local| local.port() == state.port);
-        let address = details.local.map(|local| *local.ip()).or_else(own_address);
+        let told = details.local.map(|local| *local.ip());
+        // Without a default route, the kernel has no answer; the host is where it was, until the node tells another address.
+        let address = told.or_else(own_address).or(self.address);
+        self.address = address;
         let local = address
             .filter(|_| state.has_port())
             .map(|address| SocketAddrV4::new(address, state.port));
