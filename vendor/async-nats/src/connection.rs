@@ -810,11 +810,15 @@ where
     }
 }
 
+/// The bytes and lines of a header that are read. Those of the server are far below; a sender could keep a receiver busy with more.
+const HEADER_BYTES: usize = 4096;
+const HEADER_LINES: usize = 64;
+
 /// The status, its description and the headers of a message. Its sender wrote them, and the server hands on whatever they are.
 /// What cannot be read is left out: were it an error, each sender could end the connection of every receiver.
 fn parse_headers(bytes: &[u8]) -> (Option<StatusCode>, Option<String>, HeaderMap) {
-    let text = String::from_utf8_lossy(bytes);
-    let mut lines = text.lines().peekable();
+    let text = String::from_utf8_lossy(bytes.get(..HEADER_BYTES).unwrap_or(bytes));
+    let mut lines = text.lines().take(HEADER_LINES).peekable();
     let mut headers = HeaderMap::new();
     let Some(version_line_suffix) = lines
         .next()
