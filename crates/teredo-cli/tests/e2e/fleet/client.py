@@ -1,4 +1,4 @@
-"""A client of NATS that knows the protocol and nothing else: SERVER CA USER SEED-FILE ask SUBJECT PAYLOAD | flood SUBJECT TIMES | reply SUBJECT REPLY | header SUBJECT HEADER (with escapes) | tell SUBJECT HEADER"""
+"""A client of NATS that knows the protocol and nothing else: SERVER CA USER SEED-FILE ask SUBJECT PAYLOAD | flood SUBJECT TIMES | reply SUBJECT REPLY | header SUBJECT HEADER (with escapes) | tell SUBJECT HEADER | names SUBJECT SECONDS"""
 import base64, json, socket, ssl, subprocess, sys, tempfile, time
 
 server, ca, user, seed_file, verb, subject, argument = sys.argv[1:]
@@ -58,6 +58,12 @@ if verb == "flood":
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(start)) + f".{number:06}Z"
         local = {"address": "192.0.2.66", "port": 1024 + number % 60000}
         publish(json.dumps(entry | {"local": local, "sequence": number, "time": at}))
+    print("sent")
+elif verb == "names":
+    header = b"NATS/1.0\r\n" + b"".join(b"%x:\r\n" % number for number in range(2400)) + b"\r\n"
+    end = time.time() + int(argument)
+    while time.time() < end:
+        tls.sendall(f"HPUB {subject} {inbox} {len(header)} {len(header)}\r\n".encode() + header + b"\r\n")
     print("sent")
 elif verb in ("reply", "tell"):
     if verb == "reply":

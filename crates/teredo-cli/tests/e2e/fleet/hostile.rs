@@ -157,6 +157,13 @@ fn headers_of_one_host_harm_nobody() {
         let next = client.connect().rebind(None).unwrap();
         assert!(next.settled, "{header}: {}", firewall.lines().join("\n"));
     }
+    // Long ones keep nobody busy for long.
+    fleet.flood_names(&mallory, "mallory");
+    let next = client.connect().rebind(None).unwrap();
+    let open = [format!("{}:{}", fleet.alice.ipv4(), next.port)];
+    eventually(SECOND * 2, "alice's port after a flood of names", || {
+        endpoints(&fleet.perimeter) == open
+    });
     assert_eq!(times("connected to the servers"), 1);
     assert_eq!(times("the bucket is not followed"), 0);
     // They are counted, and Prometheus can see that.
