@@ -331,11 +331,16 @@ impl Connection {
             let payload = self.read_buf.split_to(total_len - header_len).freeze();
             self.read_buf.advance(2);
 
-            let (status, description, headers) = parse_headers(&header);
             // The server sends a stored message with a reply subject of its own. The status line in it is the sender's.
             let is_stored = reply
                 .as_ref()
                 .is_some_and(|reply| reply.starts_with("$JS.ACK."));
+            // The stream limits the length of a stored one, and what the server adds to its header stands at the end.
+            let (status, description, headers) = if is_stored {
+                parse_headers(&header, usize::MAX)
+            } else {
+                parse_headers(&header[..header.len().min(HEADER_BYTES)], HEADER_LINES)
+            };
             let (status, description) = if is_stored {
                 (None, None)
             } else {
@@ -810,15 +815,16 @@ where
     }
 }
 
-/// The bytes and lines of a header that are read. Those of the server are far below; a sender could keep a receiver busy with more.
+/// The bytes and lines that are read of the header of a message that is not stored. Those of the server are far below; a sender
+/// could keep a receiver busy with more.
 const HEADER_BYTES: usize = 4096;
 const HEADER_LINES: usize = 64;
 
 /// The status, its description and the headers of a message. Its sender wrote them, and the server hands on whatever they are.
 /// What cannot be read is left out: were it an error, each sender could end the connection of every receiver.
-fn parse_headers(bytes: &[u8]) -> (Option<StatusCode>, Option<String>, HeaderMap) {
-    let text = String::from_utf8_lossy(bytes.get(..HEADER_BYTES).unwrap_or(bytes));
-    let mut lines = text.lines().take(HEADER_LINES).peekable();
+fn parse_headers(bytes: &[u8], most_lines: usize) -> (Option<StatusCode>, Option<String>, HeaderMap) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines().take(most_lines).peekable();
     let mut headers = HeaderMap::new();
     let Some(version_line_suffix) = lines
         .next()

@@ -1,20 +1,22 @@
 //! A host that has a key and means ill.
 
 use serde_json::{Value, json};
+use teredo_lab::Host;
 
 use super::servers::{Fleet, endpoints};
 use crate::metrics::{assert_well_formed_metrics, sample, scrape, watched_at_a_perimeter};
 use crate::world::*;
 
+fn mallory(fleet: &Fleet) -> Host {
+    let internet = &fleet.world.internet;
+    internet.host("mallory", &[[192, 0, 2, 66].into()]).unwrap()
+}
+
 /// Security: a host writes its own key alone, names no address of another, and cannot make the bucket grow.
 #[test]
 fn a_host_speaks_for_itself_alone() {
     let fleet = Fleet::start(&["alice", "mallory"]);
-    let mallory = fleet
-        .world
-        .internet
-        .host("mallory", &[[192, 0, 2, 66].into()])
-        .unwrap();
+    let mallory = mallory(&fleet);
     let alice_address = fleet.alice.ipv4();
     let grants = [
         format!("alice={alice_address}/32"),
@@ -113,11 +115,7 @@ fn a_host_speaks_for_itself_alone() {
 #[test]
 fn headers_of_one_host_harm_nobody() {
     let fleet = Fleet::start(&["alice", "mallory"]);
-    let mallory = fleet
-        .world
-        .internet
-        .host("mallory", &[[192, 0, 2, 66].into()])
-        .unwrap();
+    let mallory = mallory(&fleet);
     let firewall = fleet.firewall(&["--metrics", "9550"]);
     let _publisher = fleet.publish(&fleet.alice, "alice", &["--perimeter", "fw"]);
     let client = fleet.world.client(&fleet.alice, &["--allow-private"]);
@@ -157,6 +155,15 @@ fn headers_of_one_host_harm_nobody() {
         let next = client.connect().rebind(None).unwrap();
         assert!(next.settled, "{header}: {}", firewall.lines().join("\n"));
     }
+    // The server adds its own to the end of a long header: what it has read from the bucket is still known for a copy.
+    let copy = format!(
+        r"NATS/1.0\r\n{}Nats-Stream: a\r\n\r\n",
+        r"a:\r\n".repeat(200)
+    );
+    fleet.say_below(&mallory, "mallory", "$KV.teredo_ports.mallory", &copy);
+    eventually(SECOND * 2, "a copy", || {
+        fleet.perimeter_status()["refused"]["copied"] == 1
+    });
     // Long ones keep nobody busy for long.
     fleet.flood_names(&mallory, "mallory");
     let next = client.connect().rebind(None).unwrap();
