@@ -127,9 +127,12 @@ impl Perimeter {
     /// [`PerimeterError`], if waiting does not help.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), PerimeterError> {
         let name = format!("teredo firewall {}", self.config.name);
-        let connector = Connector::new(&self.config.servers, name, &self.config.name, PING);
+        let Self { config, .. } = &self;
+        let connector = |name| Connector::new(&config.servers, name, &config.name, PING);
+        let asking = connector(format!("{name}, questions"));
+        let connector = connector(name);
         let connection = connector.connect().await?;
-        let mut run = Run::new(self, connector, connection.client.clone());
+        let mut run = Run::new(self, connector, asking, connection.client.clone());
         // What this one leaves ends with its leases, if the next one does not take it over.
         run.until(connection, shutdown).await?;
         run.release()?;

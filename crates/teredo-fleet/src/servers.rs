@@ -25,6 +25,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// (`doubt.rs`), in which there are not as many.
 const ATTEMPTS: usize = 30;
 
+/// The messages of a subscription that may wait: twice what a watch asks for.
+const ROOM: usize = 8192;
+
 /// Events that wait; those of a connection are few.
 const EVENTS: usize = 64;
 
@@ -168,6 +171,8 @@ pub(crate) struct Connector {
     key: HostKey,
     /// The time between two signs of life of the server, of which three may be missing.
     ping: Duration,
+    /// The messages of a subscription that may wait to be taken.
+    room: usize,
     turns: Arc<Turns>,
 }
 
@@ -178,7 +183,16 @@ impl Connector {
             name,
             key: key.clone(),
             ping,
+            room: ROOM,
             turns: Arc::default(),
+        }
+    }
+
+    /// One whose subscriptions let so many messages wait. More are dropped.
+    pub(crate) fn with_room_for(self, messages: usize) -> Self {
+        Self {
+            room: messages,
+            ..self
         }
     }
 
@@ -203,6 +217,7 @@ impl Connector {
             .connection_timeout(PATIENCE)
             .request_timeout(Some(PATIENCE))
             .ping_interval(self.ping)
+            .subscription_capacity(self.room)
             .reconnect_delay_callback(|attempts| {
                 let pause = Duration::from_millis(50).saturating_mul(1 << attempts.min(6));
                 pause.min(LONGEST_PAUSE)

@@ -1,6 +1,7 @@
 //! The loop of a perimeter: the connection, the hosts that ask, and its status.
 
 mod entries;
+mod questions;
 mod set;
 
 use std::collections::{HashMap, HashSet};
@@ -9,7 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ClientError, Event, Message};
+use async_nats::{Client, ClientError, Event, ServerError};
 use futures_util::future::BoxFuture;
 use teredo_firewall::EndpointSet;
 use teredo_nft::Monitor;
@@ -17,16 +18,17 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
 use self::entries::{COMPARE, Opened, next_entry, outcome};
+use self::questions::{Heard, Questions, WAITING};
 use super::{Perimeter, PerimeterConfig, PerimeterError, PerimeterStatus};
 use crate::bucket::{Bucket, BucketError, Watch};
-use crate::confirm::{ASK, CONFIRMED, Confirmation};
+use crate::confirm::{CONFIRMED, Confirmation};
 use crate::doubt::Doubt;
 use crate::ledger::{Ledger, Terms};
 use crate::patience::Patience;
 use crate::servers::{ConnectError, Connection, Connector, judge, refusal};
 use crate::stall::Stall;
 use crate::troubles::Troubles;
-use crate::wait::{message, until};
+use crate::wait::until;
 use crate::{DEFAULT_LEASE, HostKey};
 
 /// How often leases are looked at. The kernel closes what has ended by itself.
@@ -50,6 +52,8 @@ const UNCONNECTED: &str = "there is no connection to the servers";
 pub(super) struct Run {
     config: PerimeterConfig,
     connector: Connector,
+    /// For the questions: each has its turns of the servers.
+    asking: Connector,
     client: Client,
     set: EndpointSet,
     monitor: Monitor,
@@ -91,7 +95,12 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(perimeter: Perimeter, connector: Connector, client: Client) -> Self {
+    pub(super) fn new(
+        perimeter: Perimeter,
+        connector: Connector,
+        asking: Connector,
+        client: Client,
+    ) -> Self {
         let Perimeter {
             config,
             set,
@@ -110,6 +119,7 @@ impl Run {
         Self {
             config,
             connector,
+            asking: asking.with_room_for(WAITING),
             client,
             set,
             monitor,
@@ -146,7 +156,7 @@ impl Run {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), PerimeterError> {
         let mut shutdown = pin!(shutdown);
-        let mut questions = self.client.subscribe(format!("{ASK}.*")).await.ok();
+        let mut questions = Questions::follow(&self.asking).await?;
         loop {
             let (look_at, retry_at) = (self.look_at, self.retry_at);
             let is_idle = self.watch.is_none() && self.opening.is_none();
@@ -155,7 +165,7 @@ impl Run {
                 () = &mut shutdown => return Ok(()),
                 delivered = next_entry(&mut self.watch) => self.take(delivered).await,
                 Some(event) = connection.events.recv() => self.hear(&event),
-                message = message(&mut questions) => self.answer(&message).await,
+                heard = questions.next() => self.listen(heard, &mut questions).await,
                 change = self.monitor.changed() => self.note(&change?),
                 _ = self.beat.tick() => self.renew().await,
                 () = until(look_at) => self.look().await,
@@ -169,10 +179,7 @@ impl Run {
                         self.doubt.settle(Instant::now());
                     } else {
                         match self.connect_anew().await {
-                            Ok(anew) => {
-                                connection = anew;
-                                questions = self.client.subscribe(format!("{ASK}.*")).await.ok();
-                            }
+                            Ok(anew) => (connection, questions) = anew,
                             // Such as a file that is being replaced.
                             Err(error) => {
                                 self.unconnected = error.to_string();
@@ -186,14 +193,15 @@ impl Run {
     }
 
     /// Gives the connection up and makes another one: the library can wait for minutes for a server that is cut off.
-    async fn connect_anew(&mut self) -> Result<Connection, ConnectError> {
+    async fn connect_anew(&mut self) -> Result<(Connection, Questions), ConnectError> {
         self.doubt.grow(Instant::now());
         let connection = self.connector.connect().await?;
+        let questions = Questions::follow(&self.asking).await?;
         self.client = connection.client.clone();
         (self.watch, self.opening) = (None, None);
         UNCONNECTED.clone_into(&mut self.unconnected);
         self.troubles.forget_refusal();
-        Ok(connection)
+        Ok((connection, questions))
     }
 
     fn hear(&mut self, event: &Event) {
@@ -212,13 +220,7 @@ impl Run {
                 self.troubles.forget_refusal();
                 self.lose(UNCONNECTED);
             }
-            Event::ServerError(error) => {
-                let whose = format!("the perimeter '{}' (--name)", self.config.name);
-                let refusal = refusal(error, &whose);
-                tracing::error!(refusal, "the server refuses");
-                self.troubles.refuse(Instant::now(), refusal);
-                self.tell_troubles();
-            }
+            Event::ServerError(error) => self.refused(error),
             Event::ClientError(ClientError::Other(cause)) => {
                 if self.client.connection_state() != State::Connected {
                     self.unconnected = format!("{UNCONNECTED}: {cause}");
@@ -227,6 +229,14 @@ impl Run {
             }
             other => tracing::debug!(%other, "news of the connection"),
         }
+    }
+
+    fn refused(&mut self, error: &ServerError) {
+        let whose = format!("the perimeter '{}' (--name)", self.config.name);
+        let refusal = refusal(error, &whose);
+        tracing::error!(refusal, "the server refuses");
+        self.troubles.refuse(Instant::now(), refusal);
+        self.tell_troubles();
     }
 
     fn lose(&mut self, reason: &str) {
@@ -281,21 +291,28 @@ impl Run {
             .is_ok()
     }
 
-    /// A host asks whether its entry has been acted on.
-    async fn answer(&mut self, message: &Message) {
-        let host = message
-            .subject
-            .rsplit('.')
-            .next()
-            .and_then(|token| token.parse().ok());
-        if let Some(host) = host
-            && self.status.borrow().in_step
+    /// Takes what has come from the hosts that ask, as much as may wait.
+    async fn listen(&mut self, first: Heard, questions: &mut Questions) {
+        let mut next = Some(first);
+        for _ in 0..WAITING {
+            match next {
+                Some(Heard::Question(host)) => self.answer(host).await,
+                Some(Heard::Refusal(error)) => self.refused(&error),
+                None => return,
+            }
+            next = questions.next_now();
+        }
+    }
+
+    /// Tells a host how far its entries have been acted on.
+    async fn answer(&mut self, host: HostKey) {
+        let is_known = self.status.borrow().in_step
             && !self.unconfirmed.contains(&host)
             && self
                 .ledger
                 .state(&host, std::time::Instant::now())
-                .is_some()
-        {
+                .is_some();
+        if is_known {
             // One host must not keep the others waiting.
             let asked = self.asked.entry(host.clone()).or_default();
             *asked += 1;
