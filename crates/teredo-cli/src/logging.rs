@@ -28,7 +28,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::journal::Journal;
-use self::limit::Limit;
+use self::limit::{Limit, STATES};
 use self::record::Record;
 use self::redact::Redaction;
 use crate::failure::{Exit, Failure};
@@ -36,6 +36,9 @@ use crate::text::plain;
 
 /// The target of lines that are bounded already, and are never left out.
 pub(crate) const BOUNDED: &str = "teredo::bounded";
+
+/// The target of lines about a new state of this node: each is written up to six times an hour when it happens.
+pub(crate) const STATE: &str = "teredo::state";
 
 /// How often lines that were left out are looked at. They are due after an hour.
 pub(crate) const FLUSH: Duration = Duration::from_secs(60);
@@ -135,6 +138,7 @@ pub(crate) fn tell_journal(line: &str) -> bool {
         message: plain(line),
         fields: Vec::new(),
         left_out: 0,
+        age: Duration::ZERO,
     });
     true
 }
@@ -181,8 +185,9 @@ impl Log {
             let likeness = record.likeness();
             let place = event.metadata().callsite();
             let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
+            let most = if record.target == STATE { STATES } else { 1 };
             let (admitted, left_out) =
-                limit.admit(place, likeness, record, self.start.elapsed())?;
+                limit.admit(place, likeness, record, most, self.start.elapsed())?;
             record = admitted;
             record.left_out = left_out;
         }
@@ -194,9 +199,12 @@ impl Log {
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
         let due = limit.due(now, all);
         drop(limit);
-        for (mut record, left_out) in due {
-            record.left_out = left_out;
-            self.write(record);
+        for late in due {
+            self.write(Record {
+                left_out: late.left_out,
+                age: late.age,
+                ..late.line
+            });
         }
     }
 
@@ -252,7 +260,7 @@ impl Lines {
         for (name, value) in &record.fields {
             write!(line, " {italic}{name}{italic:#}{dim}={dim:#}{value}")?;
         }
-        record::write_left_out(line, record.left_out)?;
+        record.write_left_out(line)?;
         line.push('\n');
         Ok(())
     }

@@ -5,6 +5,9 @@ use tokio::time::{Duration, sleep, timeout};
 
 use crate::table::{self, CLOSED_FORWARD, Found, TUNNELS};
 
+/// The target of lines about a new state of this node. The program's limit of repetitions knows it.
+const STATE: &str = "teredo::state";
+
 /// The least time between two repairs. Two programs that each take the table for theirs must not keep a processor busy.
 pub(crate) const REPAIR_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -150,10 +153,12 @@ impl Block {
                 let text = self.put(&mut netlink).err().map(|error| error.to_string());
                 match &text {
                     None => tracing::info!(
+                        target: STATE,
                         interface = self.interface,
                         "another program opened the inside of the tunnel; it is closed again"
                     ),
                     Some(reason) if failure != text => tracing::error!(
+                        target: STATE,
                         interface = self.interface,
                         reason,
                         "the inside of the tunnel is open, and cannot be closed"

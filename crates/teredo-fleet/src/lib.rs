@@ -48,6 +48,9 @@ mod troubles;
 mod turns;
 mod wait;
 
+/// The target of lines about a new state of this node. The program's limit of repetitions knows it.
+const STATE: &str = "teredo::state";
+
 pub use account::{FleetRole, SeedError, User, account};
 pub use bucket::{BUCKET, BucketError, MAX_BYTES, create_bucket};
 pub use clock::ServerClock;

@@ -1,4 +1,4 @@
-//! At most one line an hour of what repeats, with the number of those that were left out.
+//! At most one line an hour of what repeats, with the number of those that were left out; of a line about this node's state, six.
 //!
 //! A stranger or a broken network can make a program say the same again and again. One rule for every line holds here,
 //! instead of a limit at each place that logs.
@@ -10,6 +10,10 @@ use std::time::Duration;
 
 /// How long a line is not said again.
 pub(super) const PERIOD: Duration = Duration::from_secs(60 * 60);
+
+/// How often a line about this node's state is said in that time. A second outage within an hour must not look like none; a link
+/// that comes and goes all day has said enough.
+pub(super) const STATES: u32 = 6;
 
 /// The most different lines of one place within a period. Further ones count as alike, so a
 /// sender that varies the text gets no more lines.
@@ -31,11 +35,23 @@ pub(super) struct Limit<P, L> {
 struct Said<L> {
     /// `None` for all that were too many to be told apart.
     likeness: Option<u64>,
-    /// The time at which it was last written, if it was.
-    at: Option<Duration>,
+    /// When its hour began, if it was ever written.
+    since: Option<Duration>,
+    /// How often it was written in that hour.
+    times: u32,
     left_out: u64,
-    /// The last line that was left out.
-    last: Option<L>,
+    /// The last line that was left out, and when.
+    last: Option<(L, Duration)>,
+}
+
+/// A line that was left out, and is due.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Late<L> {
+    pub(super) line: L,
+    /// How many more like it were left out.
+    pub(super) left_out: u64,
+    /// For how long it was.
+    pub(super) age: Duration,
 }
 
 impl<P: Eq + Hash, L> Default for Limit<P, L> {
@@ -48,12 +64,14 @@ impl<P: Eq + Hash, L> Default for Limit<P, L> {
 }
 
 impl<P: Eq + Hash, L> Limit<P, L> {
-    /// Gives the line back if it is to be written now, with the number of those like it that were left out before.
+    /// Gives the line back if it is to be written now, with the number of those like it that were left out before. It is
+    /// written `most` times an hour.
     pub(super) fn admit(
         &mut self,
         place: P,
         likeness: u64,
         line: L,
+        most: u32,
         now: Duration,
     ) -> Option<(L, u64)> {
         let is_known = self.places.contains_key(&place);
@@ -63,27 +81,34 @@ impl<P: Eq + Hash, L> Limit<P, L> {
             &mut self.beyond
         };
         let said = find(lines, likeness, now);
-        if said.is_recent(now) {
+        if !said.is_recent(now) {
+            said.begin(now);
+        } else if said.times < most {
+            said.times += 1;
+        } else {
             said.left_out += 1;
-            said.last = Some(line);
+            said.last = Some((line, now));
             return None;
         }
-        said.at = Some(now);
         said.last = None;
         Some((line, mem::take(&mut said.left_out)))
     }
 
-    /// Lines that were left out and are due by now, each with the number of its like; all of them with `all`. So the log
-    /// never ends with a line that has long been untrue.
-    pub(super) fn due(&mut self, now: Duration, all: bool) -> Vec<(L, u64)> {
+    /// Lines that were left out and are due by now; all of them with `all`. So the log never ends with a line that has long
+    /// been untrue.
+    pub(super) fn due(&mut self, now: Duration, all: bool) -> Vec<Late<L>> {
         let lines = self.places.values_mut().flatten().chain(&mut self.beyond);
         lines
             .filter(|said| all || !said.is_recent(now))
             .filter_map(|said| {
-                let last = said.last.take()?;
-                said.at = Some(now);
-                // One of those left out is written now.
-                Some((last, mem::take(&mut said.left_out) - 1))
+                let (line, at) = said.last.take()?;
+                said.begin(now);
+                Some(Late {
+                    line,
+                    // One of those left out is written now.
+                    left_out: mem::take(&mut said.left_out) - 1,
+                    age: now - at,
+                })
             })
             .collect()
     }
@@ -119,14 +144,20 @@ impl<L> Said<L> {
     const fn new(likeness: Option<u64>) -> Self {
         Self {
             likeness,
-            at: None,
+            since: None,
+            times: 0,
             left_out: 0,
             last: None,
         }
     }
 
+    /// An hour begins, with a line that is written.
+    const fn begin(&mut self, now: Duration) {
+        (self.since, self.times) = (Some(now), 1);
+    }
+
     fn is_recent(&self, now: Duration) -> bool {
-        self.at.is_some_and(|at| now < at + PERIOD)
+        self.since.is_some_and(|since| now < since + PERIOD)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::fmt::{self, Write as _};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
 use super::redact::Redaction;
-use crate::text::plain;
+use crate::text::{plain, span};
 
 /// The longest text of a message or a field, in bytes: far below the size of a datagram to the journal.
 const LONGEST: usize = 4 * 1024;
@@ -26,6 +27,8 @@ pub(super) struct Record {
     pub(super) fields: Vec<(&'static str, String)>,
     /// How many lines like this one were left out since it was last written.
     pub(super) left_out: u64,
+    /// How long it was left out itself; zero for a line that is written at once.
+    pub(super) age: Duration,
 }
 
 impl Record {
@@ -36,6 +39,7 @@ impl Record {
             message: String::new(),
             fields: Vec::new(),
             left_out: 0,
+            age: Duration::ZERO,
         };
         event.record(&mut record);
         record
@@ -60,6 +64,19 @@ impl Record {
         for (_, value) in &mut self.fields {
             *value = redaction.apply(value);
         }
+    }
+
+    /// ` (52m 0s ago; left out: 3 more like this)`, if it is late and if there were any.
+    pub(super) fn write_left_out(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        let is_late = self.age >= Duration::from_secs(1);
+        let late = is_late.then(|| format!("{} ago", span(self.age)));
+        let more = self.left_out;
+        let more = (more > 0).then(|| format!("left out: {more} more like this"));
+        let parts: Vec<_> = late.into_iter().chain(more).collect();
+        if parts.is_empty() {
+            return Ok(());
+        }
+        write!(f, " ({})", parts.join("; "))
     }
 
     fn field(&mut self, field: &Field, value: &str) {
@@ -109,14 +126,6 @@ impl fmt::Display for Record {
         for (name, value) in &self.fields {
             write!(f, " {name}={value}")?;
         }
-        write_left_out(f, self.left_out)
-    }
-}
-
-/// ` (left out: 3 more like this)`, if there were any.
-pub(super) fn write_left_out(f: &mut impl fmt::Write, count: u64) -> fmt::Result {
-    match count {
-        0 => Ok(()),
-        count => write!(f, " (left out: {count} more like this)"),
+        self.write_left_out(f)
     }
 }

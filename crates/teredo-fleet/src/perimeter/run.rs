@@ -29,7 +29,7 @@ use crate::servers::{ConnectError, Connection, Connector, judge, refusal};
 use crate::stall::Stall;
 use crate::troubles::Troubles;
 use crate::wait::until;
-use crate::{DEFAULT_LEASE, HostKey};
+use crate::{DEFAULT_LEASE, HostKey, STATE};
 
 /// How often leases are looked at. The kernel closes what has ended by itself.
 const BEAT: Duration = Duration::from_millis(250);
@@ -207,7 +207,7 @@ impl Run {
     fn hear(&mut self, event: &Event) {
         match event {
             Event::Connected => {
-                tracing::info!("connected to the servers");
+                tracing::info!(target: STATE, "connected to the servers");
                 judge(&self.client);
                 self.troubles.forget_refusal();
                 self.watch_at = Instant::now();
@@ -243,6 +243,7 @@ impl Run {
         let is_following = self.status.borrow().is_following;
         if is_following || self.troubles.bucket.as_deref() != Some(reason) {
             tracing::warn!(
+                target: STATE,
                 reason,
                 "the bucket is not followed; what is open ends with its lease"
             );

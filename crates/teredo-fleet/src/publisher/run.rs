@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use self::entry::Put;
 use self::settle::{CHECK, Unsettled};
 use super::{PublisherConfig, PublisherError, PublisherStatus};
+use crate::STATE;
 use crate::bucket::Bucket;
 use crate::confirm::{CONFIRMED, Perimeters};
 use crate::details::Details;
@@ -197,7 +198,7 @@ impl Run {
     async fn hear(&mut self, event: Event) {
         match event {
             Event::Connected => {
-                tracing::info!("connected to the servers");
+                tracing::info!(target: STATE, "connected to the servers");
                 // Another cluster may have another bucket.
                 self.bucket = None;
                 self.refusal = None;
@@ -212,7 +213,7 @@ impl Run {
                 self.put().await;
             }
             Event::Disconnected => {
-                tracing::warn!("the connection to the servers is lost");
+                tracing::warn!(target: STATE, "the connection to the servers is lost");
                 self.refusal = None;
                 self.fail(UNCONNECTED.to_owned()).await;
             }
@@ -239,7 +240,7 @@ impl Run {
         let reason = self.refusal.clone().unwrap_or(reason);
         self.renew_at = Instant::now() + RETRY;
         if self.trouble.as_ref() != Some(&reason) {
-            tracing::warn!(reason, "the bucket does not have this host's state");
+            tracing::warn!(target: STATE, reason, "the bucket does not have this host's state");
         }
         self.trouble = Some(reason);
         // Always: a gate that no longer reports counts as hung.

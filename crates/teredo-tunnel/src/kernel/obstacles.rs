@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 
 use super::Obstacle;
 
+/// The target of lines about a new state of this node. The program's limit of repetitions knows it.
+const STATE: &str = "teredo::state";
+
 /// The words of an obstacle that nobody has cleared yet, of a path that was never open.
 pub(super) const NO_PORT: &str = "there is no settled port";
 
@@ -91,13 +94,14 @@ impl Obstacles {
         };
         match (&carrier, &self.told) {
             (Carrier::User(reason), _) => {
-                tracing::info!(%reason, "user space carries the packets of known peers");
+                tracing::info!(target: STATE, %reason, "user space carries the packets of known peers");
             }
-            // With the reason it is another line than the one before, which the log would leave out for an hour.
             (Carrier::Kernel, Some(Carrier::User(reason))) => {
-                tracing::info!(over = %reason, "the kernel carries the packets of known peers again");
+                tracing::info!(target: STATE, over = %reason, "the kernel carries the packets of known peers again");
             }
-            (Carrier::Kernel, _) => tracing::info!("the kernel carries the packets of known peers"),
+            (Carrier::Kernel, _) => {
+                tracing::info!(target: STATE, "the kernel carries the packets of known peers");
+            }
         }
         self.told = Some(carrier);
     }

@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 
 use super::*;
 
@@ -12,6 +13,7 @@ fn record(message: &str, fields: &[(&'static str, &str)]) -> Record {
         message: message.to_owned(),
         fields: fields.collect(),
         left_out: 0,
+        age: Duration::ZERO,
     }
 }
 
@@ -42,13 +44,13 @@ fn a_line_is_a_datagram_with_priority_and_fields() -> io::Result<()> {
         "port in use",
         &[("port", "40001"), ("error", "\"no\nroute\"")],
     );
-    line.left_out = 3;
+    (line.left_out, line.age) = (3, Duration::from_secs(52 * 60));
     journal.write(&line);
     let mut datagram = [0; 4096];
     let length = take(&receiver, &mut datagram)?;
     assert_eq!(
         String::from_utf8_lossy(&datagram[..length]),
-        "MESSAGE=port in use port=40001 error=\"no route\" (left out: 3 more like this)\nPRIORITY=4\n\
+        "MESSAGE=port in use port=40001 error=\"no route\" (52m 0s ago; left out: 3 more like this)\nPRIORITY=4\n\
          SYSLOG_IDENTIFIER=teredo\nTEREDO_ROLE=client\nTEREDO_TARGET=teredo::place\nTEREDO_PORT=40001\n\
          TEREDO_ERROR=no route\nTEREDO_LEFT_OUT=3\n"
     );

@@ -9,7 +9,7 @@ fn said(
     likeness: u64,
     now: Duration,
 ) -> Option<u64> {
-    let admitted = limit.admit(place, likeness, "line", now)?;
+    let admitted = limit.admit(place, likeness, "line", 1, now)?;
     Some(admitted.1)
 }
 
@@ -63,17 +63,39 @@ fn places_are_bounded() {
 #[test]
 fn the_last_of_those_left_out_is_told_when_it_is_due() {
     let mut limit: Limit<u32, &str> = Limit::default();
-    assert_eq!(limit.admit(1, 7, "first", SECOND), Some(("first", 0)));
+    let late = |line, left_out, age| Late {
+        line,
+        left_out,
+        age,
+    };
+    assert_eq!(limit.admit(1, 7, "first", 1, SECOND), Some(("first", 0)));
     assert_eq!(limit.due(PERIOD * 2, false), []);
-    assert_eq!(limit.admit(1, 7, "second", SECOND * 2), None);
-    assert_eq!(limit.admit(1, 7, "third", SECOND * 3), None);
+    assert_eq!(limit.admit(1, 7, "second", 1, SECOND * 2), None);
+    assert_eq!(limit.admit(1, 7, "third", 1, SECOND * 3), None);
     assert_eq!(limit.due(PERIOD, false), []);
-    assert_eq!(limit.due(PERIOD + SECOND, false), [("third", 1)]);
+    assert_eq!(
+        limit.due(PERIOD + SECOND, false),
+        [late("third", 1, PERIOD - SECOND * 2)]
+    );
     assert_eq!(limit.due(PERIOD + SECOND, true), []);
     assert_eq!(
-        limit.admit(1, 7, "fourth", PERIOD + SECOND * 2),
+        limit.admit(1, 7, "fourth", 1, PERIOD + SECOND * 2),
         None,
         "an hour from the last that was written"
     );
-    assert_eq!(limit.due(PERIOD + SECOND * 3, true), [("fourth", 0)]);
+    assert_eq!(
+        limit.due(PERIOD + SECOND * 3, true),
+        [late("fourth", 0, SECOND)]
+    );
+}
+
+/// A second outage within the hour is told when it happens.
+#[test]
+fn a_state_is_told_six_times_an_hour() {
+    let mut limit = Limit::default();
+    let mut said = |moment| limit.admit(1, 7, "lost", STATES, moment);
+    let written = (1..=100).filter(|&moment| said(SECOND * moment).is_some());
+    assert_eq!(written.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(said(PERIOD + SECOND), Some(("lost", 94)));
+    assert_eq!(said(PERIOD + SECOND * 2), Some(("lost", 0)));
 }

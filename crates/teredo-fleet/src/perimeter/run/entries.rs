@@ -8,10 +8,10 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{RETRY, Run};
-use crate::DEFAULT_LEASE;
 use crate::bucket::{Bucket, BucketError, Delivered, Watch};
 use crate::ledger::Learnt;
 use crate::stall::Stall;
+use crate::{DEFAULT_LEASE, STATE};
 
 /// The entries of one round: one transaction and a bit.
 const ROUND: usize = 2048;
@@ -166,7 +166,7 @@ impl Run {
             Err(error) => self.fail(&error),
         }
         let hosts = self.ledger.open_hosts();
-        tracing::info!(hosts, "the entries of the bucket are known");
+        tracing::info!(target: STATE, hosts, "the entries of the bucket are known");
         self.doubt.settle(Instant::now());
         self.troubles.bucket = None;
         self.troubles.forget_refusal();

@@ -7,6 +7,7 @@ use teredo_nft::Change;
 use tokio::time::Instant;
 
 use super::{RETRY, Run};
+use crate::STATE;
 
 /// The least time between two looks at the set. A look at 100,000 elements takes some 100 ms.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -42,7 +43,7 @@ impl Run {
                 self.pending.clear();
                 let (endpoints, hosts) = (self.set.len(), self.ledger.open_hosts());
                 if self.troubles.set.take().is_some() {
-                    tracing::info!("the set follows the hosts again");
+                    tracing::info!(target: STATE, "the set follows the hosts again");
                 }
                 let trouble = self.troubles.in_words();
                 self.status.send_if_modified(|status| {
@@ -62,12 +63,15 @@ impl Run {
         self.pending.clear();
         let reason = error.to_string();
         if self.troubles.set.as_ref() != Some(&reason) {
-            tracing::error!(reason, "the set does not follow the hosts; trying again");
+            tracing::error!(target: STATE, reason, "the set does not follow the hosts; trying again");
         }
         self.troubles.set = Some(reason);
         self.status.send_modify(|status| {
             status.refusals += u64::from(!matches!(error, EndpointSetError::Missing(_)));
             status.in_step = false;
+            if matches!(error, EndpointSetError::Missing(_)) {
+                (status.endpoints, status.hosts) = (0, 0);
+            }
             status.trouble = self.troubles.in_words();
         });
     }

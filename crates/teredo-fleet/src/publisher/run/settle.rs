@@ -9,8 +9,8 @@ use teredo_notify::types::FLEET_BACKEND;
 use tokio::time::Instant;
 
 use super::{RETRY, Run};
-use crate::HostKey;
 use crate::confirm::ASK;
+use crate::{HostKey, STATE};
 
 /// How long the perimeters may take to confirm before that is a trouble: the deadline of the node's gates.
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -158,7 +158,9 @@ impl Run {
         };
         if is_new && self.trouble.is_none() {
             match &trouble {
-                Some(trouble) => tracing::warn!(trouble, "a perimeter does not have this port"),
+                Some(trouble) => {
+                    tracing::warn!(target: STATE, trouble, "a perimeter does not have this port")
+                }
                 None => tracing::info!(port, "the bucket and the perimeters have the port"),
             }
         }
