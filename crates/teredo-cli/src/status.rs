@@ -31,6 +31,10 @@ use reach::Reach;
 /// Nodes of one host that are shown without being asked for.
 const MAX_NODES: usize = 16;
 
+/// The link that `systemctl enable` makes for a perimeter.
+const PERIMETER_ENABLED: &str =
+    "/etc/systemd/system/multi-user.target.wants/teredo-perimeter.service";
+
 /// To the upper left corner, and empties the screen from there.
 const HOME: &str = "\x1b[H\x1b[J";
 
@@ -60,7 +64,13 @@ pub(crate) fn run(
                 // A firewall at the perimeter has no node.
                 let socket = chosen.unwrap_or_else(|| Path::new(PERIMETER_SOCKET));
                 let Some(perimeter) = fleet::report::ask(socket) else {
-                    return Err(failure);
+                    let is_perimeter = chosen.is_none() && Path::new(PERIMETER_ENABLED).exists();
+                    return Err(if is_perimeter {
+                        failure
+                            .hint("this host is a perimeter: 'systemctl status teredo-perimeter'")
+                    } else {
+                        failure
+                    });
                 };
                 return perimeter.print(args.json, output);
             }

@@ -27,7 +27,7 @@ pub(crate) struct AdministratorSet {
 /// Why a set does not hold the port.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SetError {
-    #[error("the set '{0}' does not exist; it is created by: {command}", command = .0.create_command())]
+    #[error("the set '{0}' does not exist; if the name is right, it is created by: {command}", command = .0.create_command())]
     Missing(SetPath),
     #[error("the set '{path}' {reason}")]
     Unfit { path: SetPath, reason: &'static str },

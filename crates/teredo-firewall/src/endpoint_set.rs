@@ -44,7 +44,7 @@ pub struct EndpointSet {
 #[non_exhaustive]
 pub enum EndpointSetError {
     /// It does not exist (yet).
-    #[error("the set '{path}' does not exist; it is created by: {command}", path = .0, command = create_command(.0))]
+    #[error("the set '{path}' does not exist; if the name is right, it is created by: {command}", path = .0, command = create_command(.0))]
     Missing(SetPath),
     /// It cannot hold endpoints with a lease.
     #[error("the set '{path}' {reason}: it must be declared as '{ENDPOINT_SET}'")]

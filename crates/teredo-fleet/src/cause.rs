@@ -198,7 +198,9 @@ fn plain(error: &str) -> String {
         "tls handshake eof" => "it ends the connection during the TLS handshake",
         "expected INFO, got nothing" => "it ends the connection at once: it may be full",
         error if error.starts_with("received corrupt message of type") => "it does not offer TLS",
-        error if error.starts_with("authorization violation") => "it refuses the credentials",
+        error if error.starts_with("authorization violation") => {
+            "it refuses the credentials, or none are given (--creds)"
+        }
         error => error,
     }
     .to_owned()

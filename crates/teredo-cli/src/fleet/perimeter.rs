@@ -55,7 +55,7 @@ async fn follow(
         );
     }
     let introduction = format!(
-        "the set '{}' follows the bucket '{BUCKET}' at {}, as '{}'",
+        "the set '{}' is to follow the bucket '{BUCKET}' at {}, as '{}'",
         config.set, config.servers.urls, config.name
     );
     let perimeter = Perimeter::new(config.clone()).map_err(failure)?;

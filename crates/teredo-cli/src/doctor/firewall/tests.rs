@@ -17,7 +17,7 @@ fn with_trouble(text: &str) -> Seen {
 fn the_troubles_of_agents_are_sorted() {
     let cases = [
         (
-            "the set 'inet filter p' does not exist; it is created by: nft add set",
+            "the set 'inet filter p' does not exist; if the name is right, it is created by: nft add set",
             Trouble::Set,
         ),
         (
