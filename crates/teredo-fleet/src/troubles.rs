@@ -17,6 +17,8 @@ pub(crate) struct Troubles {
     pub(crate) bucket: Option<String>,
     /// Why the set does not follow.
     pub(crate) set: Option<String>,
+    /// Why the questions of the hosts are not heard.
+    pub(crate) questions: Option<String>,
     refusal: Option<(Instant, String)>,
 }
 
@@ -42,11 +44,18 @@ impl Troubles {
     /// All of them; none if there is none.
     pub(crate) fn in_words(&self) -> Option<String> {
         let refusal = self.refusal.as_ref().map(|(_, words)| words);
-        let troubles: Vec<_> = [refusal.or(self.bucket.as_ref()), self.set.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-            .collect();
+        // A wrong key is refused on both connections.
+        let questions = self.questions.as_ref();
+        let questions = questions.filter(|told| refusal.is_none_or(|words| !told.contains(words)));
+        let troubles: Vec<_> = [
+            refusal.or(self.bucket.as_ref()),
+            self.set.as_ref(),
+            questions,
+        ]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
         (!troubles.is_empty()).then(|| troubles.join("; ").chars().take(LONGEST).collect())
     }
 }

@@ -117,6 +117,11 @@ fn of_perimeter(report: &Value) -> Check {
                 .why(format!("the set '{set}' does not hold that endpoint; the log of the perimeter names the host"))
                 .advise("if the host is right: --network HOST=ADDRESS/32 at the perimeter; 'teredo explain not_granted' tells more")
         }
+        (true, true) if !why.is_empty() => {
+            Check::warn(id, format!("the set '{set}' is in step, and the perimeter has a trouble"))
+                .why(why)
+                .advise("'journalctl -u teredo-perimeter' tells more")
+        }
         (true, true) => {
             let endpoints = &report["endpoints"];
             let plural = if *endpoints == 1 { "" } else { "s" };

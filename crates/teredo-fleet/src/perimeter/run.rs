@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
 use self::entries::{COMPARE, Opened, next_entry, outcome};
-use self::questions::{Heard, Questions, WAITING};
+use self::questions::{Questions, WAITING, next_heard};
 use super::{Perimeter, PerimeterConfig, PerimeterError, PerimeterStatus};
 use crate::bucket::{Bucket, BucketError, Watch};
 use crate::confirm::{CONFIRMED, Confirmation};
@@ -72,6 +72,11 @@ pub(super) struct Run {
     /// When to look for the bucket again.
     watch_at: Instant,
     troubles: Troubles,
+    questions: Option<Questions>,
+    /// When there may be a connection for questions again.
+    ask_at: Instant,
+    /// Whether there is one, as of the last beat, and since when.
+    hears: (bool, Instant),
     /// How often each host has asked since the last beat.
     asked: HashMap<HostKey, u32>,
     /// The words for it while there is no connection.
@@ -135,6 +140,9 @@ impl Run {
             // The news of the connection comes first.
             watch_at: now + RETRY * 2,
             troubles: Troubles::default(),
+            questions: None,
+            ask_at: now,
+            hears: (false, now),
             asked: HashMap::new(),
             unconnected: UNCONNECTED.to_owned(),
             doubt: Doubt::new(now),
@@ -156,7 +164,6 @@ impl Run {
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), PerimeterError> {
         let mut shutdown = pin!(shutdown);
-        let mut questions = Questions::follow(&self.asking).await?;
         loop {
             let (look_at, retry_at) = (self.look_at, self.retry_at);
             let is_idle = self.watch.is_none() && self.opening.is_none();
@@ -165,7 +172,7 @@ impl Run {
                 () = &mut shutdown => return Ok(()),
                 delivered = next_entry(&mut self.watch) => self.take(delivered).await,
                 Some(event) = connection.events.recv() => self.hear(&event),
-                heard = questions.next() => self.listen(heard, &mut questions).await,
+                heard = next_heard(&mut self.questions) => self.listen(heard).await,
                 change = self.monitor.changed() => self.note(&change?),
                 _ = self.beat.tick() => self.renew().await,
                 () = until(look_at) => self.look().await,
@@ -179,7 +186,7 @@ impl Run {
                         self.doubt.settle(Instant::now());
                     } else {
                         match self.connect_anew().await {
-                            Ok(anew) => (connection, questions) = anew,
+                            Ok(anew) => connection = anew,
                             // Such as a file that is being replaced.
                             Err(error) => {
                                 self.unconnected = error.to_string();
@@ -193,15 +200,14 @@ impl Run {
     }
 
     /// Gives the connection up and makes another one: the library can wait for minutes for a server that is cut off.
-    async fn connect_anew(&mut self) -> Result<(Connection, Questions), ConnectError> {
+    async fn connect_anew(&mut self) -> Result<Connection, ConnectError> {
         self.doubt.grow(Instant::now());
         let connection = self.connector.connect().await?;
-        let questions = Questions::follow(&self.asking).await?;
         self.client = connection.client.clone();
-        (self.watch, self.opening) = (None, None);
+        (self.watch, self.opening, self.questions) = (None, None, None);
         UNCONNECTED.clone_into(&mut self.unconnected);
         self.troubles.forget_refusal();
-        Ok((connection, questions))
+        Ok(connection)
     }
 
     fn hear(&mut self, event: &Event) {
@@ -290,36 +296,5 @@ impl Run {
         timeout(CONFIRM_WITHIN, self.client.publish(subject, message.into()))
             .await
             .is_ok()
-    }
-
-    /// Takes what has come from the hosts that ask, as much as may wait.
-    async fn listen(&mut self, first: Heard, questions: &mut Questions) {
-        let mut next = Some(first);
-        for _ in 0..WAITING {
-            match next {
-                Some(Heard::Question(host)) => self.answer(host).await,
-                Some(Heard::Refusal(error)) => self.refused(&error),
-                None => return,
-            }
-            next = questions.next_now();
-        }
-    }
-
-    /// Tells a host how far its entries have been acted on.
-    async fn answer(&mut self, host: HostKey) {
-        let is_known = self.status.borrow().in_step
-            && !self.unconfirmed.contains(&host)
-            && self
-                .ledger
-                .state(&host, std::time::Instant::now())
-                .is_some();
-        if is_known {
-            // One host must not keep the others waiting.
-            let asked = self.asked.entry(host.clone()).or_default();
-            *asked += 1;
-            if *asked <= QUESTIONS {
-                self.tell(&host).await;
-            }
-        }
     }
 }

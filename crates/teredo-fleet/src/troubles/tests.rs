@@ -11,6 +11,15 @@ fn no_trouble_hides_another() {
     // It is why there is no answer.
     troubles.refuse(now, String::from("no permission"));
     assert_eq!(troubles.in_words().unwrap(), "no permission; no set");
+    // Once is enough.
+    troubles.questions = Some(String::from("not heard: no permission"));
+    assert_eq!(troubles.in_words().unwrap(), "no permission; no set");
+    troubles.questions = Some(String::from("not heard"));
+    assert_eq!(
+        troubles.in_words().unwrap(),
+        "no permission; no set; not heard"
+    );
+    troubles.questions = None;
     assert!(!troubles.expire(now + REFUSED / 2));
     assert!(troubles.expire(now + REFUSED));
     assert_eq!(troubles.in_words().unwrap(), "no answer; no set");

@@ -5,16 +5,18 @@ use crate::doctor::check::Verdict;
 use crate::doctor::seen::{Process, Roles, Unanswered, Unit, Units};
 use crate::doctor::tests::healthy;
 
-fn perimeter(following: bool, in_step: bool) -> Verdict {
-    let report = json!({ "following": following, "in_step": in_step, "set": "inet filter s", "endpoints": 2, "trouble": "t" });
+fn perimeter(following: bool, in_step: bool, trouble: Option<&str>) -> Verdict {
+    let report = json!({ "following": following, "in_step": in_step, "set": "inet filter s", "endpoints": 2, "trouble": trouble });
     of_perimeter(&report).result
 }
 
 #[test]
 fn a_perimeter_is_well_if_it_follows_and_the_kernel_has_all() {
-    assert_eq!(perimeter(true, true), Verdict::Ok);
-    assert_eq!(perimeter(false, true), Verdict::Fail);
-    assert_eq!(perimeter(true, false), Verdict::Fail);
+    assert_eq!(perimeter(true, true, None), Verdict::Ok);
+    assert_eq!(perimeter(false, true, Some("t")), Verdict::Fail);
+    assert_eq!(perimeter(true, false, Some("t")), Verdict::Fail);
+    // Such as questions that are not heard.
+    assert_eq!(perimeter(true, true, Some("t")), Verdict::Warn);
 }
 
 /// A host that is refused is closed there, although all is in step.

@@ -83,6 +83,35 @@ fn each_fault_is_named() {
     says(alice, "tls://192.0.2.99", right, "192.0.2.99:4222: ");
 }
 
+/// A perimeter that may not hear the questions says so as long as it is so, although its set is in step.
+#[test]
+fn questions_that_are_not_heard_are_told() {
+    let mut fleet = Fleet::start(&["alice"]);
+    let account = fleet.file("teredo-fleet.conf");
+    let right = std::fs::read_to_string(&account).unwrap();
+    let both = "\"_INBOX_fw.>\", \"teredo.ask.*\"";
+    assert!(right.contains(both), "{right}");
+    std::fs::write(&account, right.replace(both, "\"_INBOX_fw.>\"")).unwrap();
+    fleet.server.kill().unwrap();
+    fleet.restart_server();
+    let _firewall = fleet.firewall(&[]);
+    let is_told = |fleet: &Fleet, told: bool| {
+        let status = fleet.perimeter_status();
+        let trouble = status["trouble"].as_str().unwrap_or_default();
+        status["following"] == true
+            && status["in_step"] == true
+            && trouble.contains("questions of the hosts are not heard") == told
+            && trouble.contains("Permissions Violation") == told
+    };
+    eventually(SECOND * 5, "a refused subscription", || {
+        is_told(&fleet, true)
+    });
+    std::fs::write(&account, right).unwrap();
+    fleet.server.kill().unwrap();
+    fleet.restart_server();
+    eventually(SECOND * 20, "no trouble", || is_told(&fleet, false));
+}
+
 /// A name service that is silent keeps the publisher neither from saying so nor from ending.
 #[test]
 fn a_silent_name_service_is_named() {

@@ -87,6 +87,7 @@ impl Run {
     pub(super) async fn renew(&mut self) {
         let now = std::time::Instant::now();
         self.asked.clear();
+        self.hear_hosts().await;
         self.ledger.expire(now);
         if self.troubles.expire(Instant::now()) {
             self.tell_troubles();
