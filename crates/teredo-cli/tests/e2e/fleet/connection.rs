@@ -88,10 +88,10 @@ fn each_fault_is_named() {
 fn questions_that_are_not_heard_are_told() {
     let mut fleet = Fleet::start(&["alice"]);
     let account = fleet.file("teredo-fleet.conf");
-    let right = std::fs::read_to_string(&account).unwrap();
+    let right = fs::read_to_string(&account).unwrap();
     let both = "\"_INBOX_fw.>\", \"teredo.ask.*\"";
     assert!(right.contains(both), "{right}");
-    std::fs::write(&account, right.replace(both, "\"_INBOX_fw.>\"")).unwrap();
+    fs::write(&account, right.replace(both, "\"_INBOX_fw.>\"")).unwrap();
     fleet.server.kill().unwrap();
     fleet.restart_server();
     let _firewall = fleet.firewall(&[]);
@@ -106,7 +106,7 @@ fn questions_that_are_not_heard_are_told() {
     eventually(SECOND * 5, "a refused subscription", || {
         is_told(&fleet, true)
     });
-    std::fs::write(&account, right).unwrap();
+    fs::write(&account, right).unwrap();
     fleet.server.kill().unwrap();
     fleet.restart_server();
     eventually(SECOND * 20, "no trouble", || is_told(&fleet, false));
