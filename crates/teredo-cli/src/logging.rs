@@ -37,7 +37,8 @@ use crate::text::plain;
 /// The target of lines that are bounded already, and are never left out.
 pub(crate) const BOUNDED: &str = "teredo::bounded";
 
-/// The target of lines about a new state of this node: each is written up to six times an hour when it happens.
+/// The target of lines about a new state of a part that nothing else tells: each is written up to six times an hour when it
+/// happens.
 pub(crate) const STATE: &str = "teredo::state";
 
 /// How often lines that were left out are looked at. They are due after an hour.

@@ -45,9 +45,6 @@ mod start;
 mod status;
 mod upkeep;
 
-/// The target of lines about a new state of this node. The program's limit of repetitions knows it.
-const STATE: &str = "teredo::state";
-
 pub use client::{Client, ClientBuilder, Connectivity, Predecessor, PreparedClient};
 pub use control::{NodeControl, Requests, control};
 pub use keys::ServerKeys;

@@ -29,7 +29,7 @@ use crate::rules::RulesWatch;
 use crate::start::protect_renamed;
 use crate::status::peer;
 use crate::upkeep::Upkeep;
-use crate::{Protection, RunError, STATE, ServerKeys};
+use crate::{Protection, RunError, ServerKeys};
 
 /// A message to the control loop. Events and status come through one channel, so a status that is answered is neither
 /// older nor newer than the events before it.
@@ -157,7 +157,7 @@ impl ControlLoop {
             ClientEvent::Node(event) => self.handle_client_event(event).await,
             ClientEvent::PortBound { port, fell_back } => {
                 self.account.fallback = fell_back.map(|fallback| fallback.to_string());
-                tracing::info!(target: STATE, port, "port in use");
+                tracing::info!(port, "port in use");
             }
             ClientEvent::SettleMissed { sequence, port, .. } => {
                 // The hub names and counts those that were late.
@@ -199,7 +199,7 @@ impl ControlLoop {
                 account.set_interface_trouble(self.upkeep.trouble());
                 (account.address, account.mapped) = (Some(address), Some(mapped));
                 if self.upkeep.trouble().is_none() {
-                    tracing::info!(target: STATE, %address, %mapped, server = %server.primary, "Teredo address up");
+                    tracing::info!(%address, %mapped, server = %server.primary, "Teredo address up");
                 }
                 if account.state == State::Qualified {
                     self.publish().await;
@@ -211,7 +211,7 @@ impl ControlLoop {
                 }
                 self.account.set_interface_trouble(None);
                 (self.account.address, self.account.mapped) = (None, None);
-                tracing::info!(target: STATE, %address, "Teredo address down");
+                tracing::info!(%address, "Teredo address down");
             }
             Event::StateChanged { state, reason } => {
                 self.account.enter_state(state, reason);
@@ -229,7 +229,7 @@ impl ControlLoop {
                 if reason.is_some_and(is_about_the_server) {
                     self.resolver.nudge();
                 }
-                tracing::info!(target: STATE, %state, reason = self.account.explanation(), "state");
+                tracing::info!(%state, reason = self.account.explanation(), "state");
                 self.publish().await;
             }
             Event::KeyValidity { server, valid } => {

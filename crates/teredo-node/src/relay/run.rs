@@ -21,7 +21,7 @@ use crate::rules::RulesWatch;
 use crate::start::protect_renamed;
 use crate::status::{Times, set_traffic, traffic};
 use crate::upkeep::Upkeep;
-use crate::{Protection, RunError, STATE};
+use crate::{Protection, RunError};
 
 /// Whether the kernel forwards IPv6 packets.
 const FORWARDING: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
@@ -102,7 +102,7 @@ impl ControlLoop {
     fn handle_event(&self, event: RelayEvent, account: &mut Account) {
         match event {
             RelayEvent::PortBound { port, .. } => {
-                tracing::info!(target: STATE, port, "port in use");
+                tracing::info!(port, "port in use");
                 account.times.enter_state();
                 account.state = Phase::Qualified;
                 self.publish(account);
