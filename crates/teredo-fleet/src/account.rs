@@ -144,6 +144,7 @@ fn watching() -> Vec<String> {
         format!("$JS.API.CONSUMER.INFO.{STREAM}.>"),
         format!("$JS.API.CONSUMER.DELETE.{STREAM}.>"),
         format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.>"),
+        format!("$JS.API.DIRECT.GET.{STREAM}"),
         format!("$JS.API.DIRECT.GET.{STREAM}.>"),
         format!("$JS.FC.{STREAM}.>"),
     ]

@@ -89,7 +89,10 @@ impl From<PublishError> for PutError {
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {
     context: Context,
-    stream: Stream,
+    /// Whether this account has JetStream by way of the bucket's.
+    is_linked: bool,
+    /// The number of the newest entry when it was opened.
+    newest: u64,
     /// How long an entry lasts.
     pub(crate) lease: Duration,
     /// When it was created, in nanoseconds since 1970: a new bucket may have servers with other clocks.
@@ -131,12 +134,11 @@ impl Bucket {
         client: &Client,
         create: Option<Duration>,
     ) -> Result<Self, BucketError> {
-        let mut context = jetstream::new(client.clone());
-        context.set_timeout(ACKNOWLEDGED);
+        let mut context = context(client, false);
         let mut found = find(&context).await;
-        if matches!(found, Err(BucketError::OtherAccount)) {
-            context = jetstream::with_prefix(client.clone(), API);
-            context.set_timeout(ACKNOWLEDGED);
+        let is_linked = matches!(found, Err(BucketError::OtherAccount));
+        if is_linked {
+            context = self::context(client, true);
             found = find(&context).await;
         }
         let stream = match (found?, create) {
@@ -155,10 +157,20 @@ impl Bucket {
         let created = stream.cached_info().created.unix_timestamp_nanos();
         Ok(Self {
             context,
-            stream,
+            is_linked,
+            newest: last(&stream),
             lease,
             created,
         })
+    }
+
+    /// The same bucket over another connection. To ask for it anew takes the leader of all of JetStream, and to write an entry
+    /// only that of the bucket. Should it be gone, the next entry finds out.
+    pub(crate) fn over(&self, client: &Client) -> Self {
+        Self {
+            context: context(client, self.is_linked),
+            ..self.clone()
+        }
     }
 
     /// Sends an entry. The future that it returns completes when the cluster has it.
@@ -200,7 +212,9 @@ impl Bucket {
             inactive_threshold: HEARTBEAT * 10,
             ..pull::Config::default()
         };
-        let made = timeout(patience, self.stream.create_consumer(config)).await;
+        let stream = self.context.get_stream_no_info(STREAM).await;
+        let stream = stream.map_err(|error| unreachable(&error))?;
+        let made = timeout(patience, stream.create_consumer(config)).await;
         let consumer: PullConsumer = made
             .map_err(|_| unreachable(&"it has made no consumer in time"))?
             .map_err(|error| unreachable(&error))?;
@@ -216,8 +230,8 @@ impl Bucket {
             messages,
             next: 1,
             reached: 0,
-            first: last(&self.stream),
-            stream: self.stream.clone(),
+            first: self.newest,
+            stream,
             name,
         })
     }
@@ -236,6 +250,16 @@ impl Bucket {
 /// [`BucketError`]
 pub async fn create_bucket(client: &Client, lease: Duration) -> Result<(), BucketError> {
     Bucket::open(client, Some(lease)).await.map(drop)
+}
+
+fn context(client: &Client, is_linked: bool) -> Context {
+    let mut context = if is_linked {
+        jetstream::with_prefix(client.clone(), API)
+    } else {
+        jetstream::new(client.clone())
+    };
+    context.set_timeout(ACKNOWLEDGED);
+    context
 }
 
 /// The stream of the bucket; none if there is none.
@@ -301,7 +325,7 @@ pub(crate) struct Watch {
     reached: u64,
     /// The number of the newest entry at the beginning.
     first: u64,
-    stream: Stream,
+    stream: Stream<()>,
     /// Of the consumer.
     name: String,
 }

@@ -17,7 +17,7 @@
 //! | `key.rs`, `entry.rs` | what the bucket holds: a key a host, [`Entry`] as its value |
 //! | `ledger.rs`, `boot.rs`, `clock.rs`, `delay.rs`, `grants.rs` | what a perimeter makes of it, without I/O |
 //! | `confirm.rs` | what a perimeter tells a host |
-//! | `servers.rs`, `turns.rs`, `cause.rs`, `bucket.rs`, `doubt.rs` | NATS, whose turn it is, why there is no connection, and when one is given up |
+//! | `servers.rs`, `turns.rs`, `cause.rs`, `bucket.rs`, `peek.rs`, `doubt.rs` | NATS, whose turn it is, why there is no connection, and when one is given up |
 //! | `publisher.rs`, `entry_clock.rs`, `details.rs` | the host's side |
 //! | `perimeter.rs`, `patience.rs`, `stall.rs`, `troubles.rs` | the firewall's side |
 //! | `wait.rs` | waits of both sides |
@@ -40,6 +40,7 @@ mod grants;
 mod key;
 mod ledger;
 mod patience;
+mod peek;
 mod perimeter;
 mod publisher;
 mod servers;

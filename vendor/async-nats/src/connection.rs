@@ -818,7 +818,7 @@ where
 /// The bytes and lines that are read of the header of a message that is not stored. Those of the server are far below; a sender
 /// could keep a receiver busy with more.
 const HEADER_BYTES: usize = 4096;
-const HEADER_LINES: usize = 64;
+const HEADER_LINES: usize = 512;
 
 /// The status, its description and the headers of a message. Its sender wrote them, and the server hands on whatever they are.
 /// What cannot be read is left out: were it an error, each sender could end the connection of every receiver.

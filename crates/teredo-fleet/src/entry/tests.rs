@@ -53,7 +53,7 @@ fn the_fields_are_those_of_the_schema() {
     assert_eq!(value["local"], json!({ "address": null, "port": 0 }));
     assert_eq!(value["address"], Value::Null);
     assert_eq!(decode(&value).unwrap(), none);
-    // A lease that is the bucket's is not mentioned.
+    // Another program may leave the lease out.
     let short = Entry {
         lease: Some(Duration::from_millis(2_500)),
         ..entry()

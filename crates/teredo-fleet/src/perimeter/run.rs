@@ -1,6 +1,7 @@
 //! The loop of a perimeter: the connection, the hosts that ask, and its status.
 
 mod entries;
+mod peeking;
 mod questions;
 mod set;
 
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
 use self::entries::{COMPARE, Opened, next_entry, outcome};
+use self::peeking::Peeking;
 use self::questions::{Questions, WAITING, next_heard};
 use super::{Perimeter, PerimeterConfig, PerimeterError, PerimeterStatus};
 use crate::bucket::{Bucket, BucketError, Watch};
@@ -72,6 +74,7 @@ pub(super) struct Run {
     /// When to look for the bucket again.
     watch_at: Instant,
     troubles: Troubles,
+    peeking: Peeking,
     questions: Option<Questions>,
     /// When there may be a connection for questions again.
     ask_at: Instant,
@@ -140,6 +143,7 @@ impl Run {
             // The news of the connection comes first.
             watch_at: now + RETRY * 2,
             troubles: Troubles::default(),
+            peeking: Peeking::new(now),
             questions: None,
             ask_at: now,
             hears: (false, now),
@@ -180,6 +184,7 @@ impl Run {
                 () = until(watch_at) => self.follow(),
                 opened = outcome(&mut self.opening) => self.opened(opened).await,
                 () = sleep_until(self.compare_at) => self.ask_newest(),
+                peeked = outcome(&mut self.peeking.look) => self.peeked(peeked).await,
                 newest = outcome(&mut self.newest) => self.compare(newest),
                 () = sleep_until(self.doubt.at()) => {
                     if self.status.borrow().is_following {
@@ -205,6 +210,7 @@ impl Run {
         let connection = self.connector.connect().await?;
         self.client = connection.client.clone();
         (self.watch, self.opening, self.questions) = (None, None, None);
+        self.peeking.look = None;
         UNCONNECTED.clone_into(&mut self.unconnected);
         self.troubles.forget_refusal();
         Ok(connection)

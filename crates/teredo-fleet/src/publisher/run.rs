@@ -159,7 +159,8 @@ impl Run {
         let connection = self.connector.connect().await?;
         self.client = connection.client.clone();
         self.puts.clear();
-        (self.bucket, self.refusal) = (None, None);
+        self.bucket = self.bucket.take().map(|bucket| bucket.over(&self.client));
+        self.refusal = None;
         Ok(connection)
     }
 

@@ -87,13 +87,8 @@ fn each_fault_is_named() {
 #[test]
 fn questions_that_are_not_heard_are_told() {
     let mut fleet = Fleet::start(&["alice"]);
-    let account = fleet.file("teredo-fleet.conf");
-    let right = fs::read_to_string(&account).unwrap();
-    let both = "\"_INBOX_fw.>\", \"teredo.ask.*\"";
-    assert!(right.contains(both), "{right}");
-    fs::write(&account, right.replace(both, "\"_INBOX_fw.>\"")).unwrap();
-    fleet.server.kill().unwrap();
-    fleet.restart_server();
+    let (right, wrong) = ("\"_INBOX_fw.>\", \"teredo.ask.*\"", "\"_INBOX_fw.>\"");
+    fleet.change_account(right, wrong);
     let _firewall = fleet.firewall(&[]);
     let is_told = |fleet: &Fleet, told: bool| {
         let status = fleet.perimeter_status();
@@ -106,9 +101,7 @@ fn questions_that_are_not_heard_are_told() {
     eventually(SECOND * 5, "a refused subscription", || {
         is_told(&fleet, true)
     });
-    fs::write(&account, right).unwrap();
-    fleet.server.kill().unwrap();
-    fleet.restart_server();
+    fleet.change_account(wrong, right);
     eventually(SECOND * 20, "no trouble", || is_told(&fleet, false));
 }
 

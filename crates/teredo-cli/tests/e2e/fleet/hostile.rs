@@ -194,3 +194,33 @@ fn headers_of_one_host_harm_nobody() {
         0.0
     );
 }
+
+/// While nobody can watch the bucket, its entries are read one by one, whatever stands in the headers of others.
+#[test]
+fn without_a_watch_the_entries_are_read_one_by_one() {
+    let mut fleet = Fleet::start(&["alice", "mallory"]);
+    fleet.change_account(
+        "\"$JS.API.CONSUMER.CREATE.KV_teredo_ports\", \"$JS.API.CONSUMER.CREATE.KV_teredo_ports.>\", ",
+        "",
+    );
+    let mallory = mallory(&fleet);
+    let _firewall = fleet.firewall(&[]);
+    let _publisher = fleet.publish(&fleet.alice, "alice", &["--perimeter", "fw"]);
+    let client = fleet.world.client(&fleet.alice, &["--allow-private"]);
+    client.qualified();
+    let lines = format!(r"NATS/1.0\r\n{}\r\n", r"a:\r\n".repeat(200));
+    for header in [
+        r"NATS/1.0 404\r\n\r\n",
+        r"NATS/1.0 503\r\n\r\n",
+        r"NATS/1.0\r\nNats-Sequence: 1\r\nNats-Subject: $KV.teredo_ports.alice\r\n\r\n",
+        r"\xff",
+        &lines,
+    ] {
+        let answer = fleet.say_below(&mallory, "mallory", "$KV.teredo_ports.mallory", header);
+        assert!(answer.contains("\"seq\""), "{header}: {answer}");
+        let next = client.connect().rebind(None).unwrap();
+        let open = [format!("{}:{}", fleet.alice.ipv4(), next.port)];
+        eventually(SECOND * 10, header, || endpoints(&fleet.perimeter) == open);
+    }
+    assert_eq!(fleet.perimeter_status()["following"], false);
+}

@@ -81,6 +81,16 @@ impl Fleet {
         }
     }
 
+    /// Replaces a part of the account, with the server that reads it.
+    pub(super) fn change_account(&mut self, part: &str, other: &str) {
+        let path = self.file("teredo-fleet.conf");
+        let account = std::fs::read_to_string(&path).unwrap();
+        assert!(account.contains(part), "{part} in {account}");
+        std::fs::write(&path, account.replace(part, other)).unwrap();
+        self.server.kill().unwrap();
+        self.restart_server();
+    }
+
     pub(crate) fn restart_server(&mut self) {
         self.server = serve(&self.nats, &self.world.path("nats"));
     }

@@ -11,7 +11,7 @@ use super::{RETRY, Run};
 use crate::bucket::{Bucket, BucketError, Delivered, Watch};
 use crate::ledger::Learnt;
 use crate::stall::Stall;
-use crate::{DEFAULT_LEASE, STATE};
+use crate::{DEFAULT_LEASE, News, STATE};
 
 /// The entries of one round: one transaction and a bit.
 const ROUND: usize = 2048;
@@ -114,7 +114,7 @@ impl Run {
         let mut taken = 0;
         while let Some(delivered) = next.take() {
             match delivered {
-                Ok(delivered) => self.learn(&delivered),
+                Ok(delivered) => self.learn(&delivered.news(), delivered.at),
                 Err(reason) => {
                     self.abandon();
                     // What has ended it may be there again.
@@ -136,9 +136,8 @@ impl Run {
         }
     }
 
-    fn learn(&mut self, delivered: &Delivered) {
-        let news = delivered.news();
-        match self.ledger.learn(&news, delivered.at) {
+    pub(super) fn learn(&mut self, news: &News<'_>, at: std::time::Instant) {
+        match self.ledger.learn(news, at) {
             Ok(Learnt::Changed) => self.unconfirmed.extend(news.key.parse()),
             Ok(Learnt::Renewed | Learnt::Known | Learnt::Gone) => {}
             Err(refusal) => {

@@ -88,6 +88,7 @@ impl Run {
         let now = std::time::Instant::now();
         self.asked.clear();
         self.hear_hosts().await;
+        self.peek();
         self.ledger.expire(now);
         if self.troubles.expire(Instant::now()) {
             self.tell_troubles();

@@ -156,12 +156,7 @@ impl Run {
             boot: self.config.boot.clone(),
             time,
             uptime: Some(uptime),
-            // The bucket's needs no mention.
-            lease: self.config.lease.filter(|wanted| {
-                self.bucket
-                    .as_ref()
-                    .is_some_and(|bucket| *wanted < bucket.lease)
-            }),
+            lease: Some(self.lease()),
         }
     }
 
