@@ -335,8 +335,10 @@ impl Connection {
             let is_stored = reply
                 .as_ref()
                 .is_some_and(|reply| reply.starts_with("$JS.ACK."));
-            // The stream limits the length of a stored one, and what the server adds to its header stands at the end.
-            let (status, description, headers) = if is_stored {
+            // The stream limits the length of a stored one, and what the server adds to its header stands at the end, also when
+            // it answers with one. To the inbox of a receiver only answers come.
+            let is_whole = is_stored || subject.starts_with("_INBOX");
+            let (status, description, headers) = if is_whole {
                 parse_headers(&header, usize::MAX)
             } else {
                 parse_headers(&header[..header.len().min(HEADER_BYTES)], HEADER_LINES)
@@ -815,10 +817,10 @@ where
     }
 }
 
-/// The bytes and lines that are read of the header of a message that is not stored. Those of the server are far below; a sender
-/// could keep a receiver busy with more.
+/// The bytes and lines that are read of the header of a message that is neither stored nor an answer. Those of the server are
+/// far below; a sender could keep a receiver busy with more.
 const HEADER_BYTES: usize = 4096;
-const HEADER_LINES: usize = 512;
+const HEADER_LINES: usize = 64;
 
 /// The status, its description and the headers of a message. Its sender wrote them, and the server hands on whatever they are.
 /// What cannot be read is left out: were it an error, each sender could end the connection of every receiver.

@@ -62,6 +62,8 @@ if verb == "flood":
 elif verb == "names":
     header = b"NATS/1.0\r\n" + b"".join(b"%x:\r\n" % number for number in range(2400)) + b"\r\n"
     end = time.time() + int(argument)
+    # The server slows a sender down that is faster than the receiver.
+    tls.settimeout(30)
     while time.time() < end:
         tls.sendall(f"HPUB {subject} {inbox} {len(header)} {len(header)}\r\n".encode() + header + b"\r\n")
     print("sent")
