@@ -12,6 +12,10 @@ use crate::{PathChange, PeerPath};
 const CLIENTS: u8 = 6;
 const MOST: usize = 4;
 
+/// How long a path is used after its client was heard. The table rounds to tenths of a second (`Tick`), so it may end one earlier
+/// than 30 s.
+const VALIDITY: Duration = Duration::from_millis(29_900);
+
 fn mapping(client: u8) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 10 + client), 4096)
 }
@@ -88,7 +92,7 @@ impl World {
         let (now, target) = (self.now(), address(client));
         let submission = self.relay.handle_tun(now, &data(NATIVE, target));
         if let Some(path) = self.offered.get(&target)
-            && now - path.heard < Duration::from_secs(30)
+            && now - path.heard < VALIDITY
         {
             assert_eq!(submission, Submission::Send(path.remote));
         }
@@ -103,7 +107,7 @@ impl World {
         let parsed = Ipv6Packet::parse(packet).unwrap();
         if let Some(path) = self.offered.get_mut(&address(client))
             && path.remote == from
-            && now - path.heard < Duration::from_secs(30)
+            && now - path.heard < VALIDITY
         {
             if parsed.destination() == NATIVE && !parsed.is_bubble() {
                 assert_eq!(reception, Reception::Deliver(packet), "{path:?}");
