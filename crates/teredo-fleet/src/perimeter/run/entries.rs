@@ -51,6 +51,8 @@ impl Run {
             Ok(opened) => opened,
             Err(error) => return self.lose(&error.to_string()),
         };
+        // The leader of the bucket has answered over this connection, so another one is no better: it may be to a dead server.
+        self.doubt.settle(Instant::now());
         if bucket.lease != self.ledger.lease() {
             self.ledger.set_lease(bucket.lease);
             self.set.set_lease(bucket.lease);
