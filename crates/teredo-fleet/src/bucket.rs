@@ -72,7 +72,7 @@ pub enum BucketError {
 #[derive(Debug)]
 pub(crate) struct PutError {
     pub(crate) reason: String,
-    /// Whether there is no bucket, or another one.
+    /// Whether there may be no bucket, or another one.
     pub(crate) is_without_bucket: bool,
 }
 

@@ -374,4 +374,5 @@ fn the_bucket_holds_the_documented_value() {
     assert_eq!(value["sequence"], status.sequence);
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     assert_eq!(value["boot"], boot.trim());
+    assert_eq!(value["lease"], 15.0);
 }

@@ -18,9 +18,9 @@ use teredo_nft::Monitor;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
-use self::entries::{COMPARE, Opened, next_entry, outcome};
+use self::entries::{COMPARE, Opened, next_entry};
 use self::peeking::Peeking;
-use self::questions::{Questions, WAITING, next_heard};
+use self::questions::Hearing;
 use super::{Perimeter, PerimeterConfig, PerimeterError, PerimeterStatus};
 use crate::bucket::{Bucket, BucketError, Watch};
 use crate::confirm::{CONFIRMED, Confirmation};
@@ -30,7 +30,7 @@ use crate::patience::Patience;
 use crate::servers::{ConnectError, Connection, Connector, judge, refusal};
 use crate::stall::Stall;
 use crate::troubles::Troubles;
-use crate::wait::until;
+use crate::wait::{outcome, until};
 use crate::{DEFAULT_LEASE, HostKey, STATE};
 
 /// How often leases are looked at. The kernel closes what has ended by itself.
@@ -54,8 +54,6 @@ const UNCONNECTED: &str = "there is no connection to the servers";
 pub(super) struct Run {
     config: PerimeterConfig,
     connector: Connector,
-    /// For the questions: each has its turns of the servers.
-    asking: Connector,
     client: Client,
     set: EndpointSet,
     monitor: Monitor,
@@ -75,11 +73,7 @@ pub(super) struct Run {
     watch_at: Instant,
     troubles: Troubles,
     peeking: Peeking,
-    questions: Option<Questions>,
-    /// When there may be a connection for questions again.
-    ask_at: Instant,
-    /// Whether there is one, as of the last beat, and since when.
-    hears: (bool, Instant),
+    hearing: Hearing,
     /// How often each host has asked since the last beat.
     asked: HashMap<HostKey, u32>,
     /// The words for it while there is no connection.
@@ -127,7 +121,6 @@ impl Run {
         Self {
             config,
             connector,
-            asking: asking.with_room_for(WAITING),
             client,
             set,
             monitor,
@@ -144,9 +137,7 @@ impl Run {
             watch_at: now + RETRY * 2,
             troubles: Troubles::default(),
             peeking: Peeking::new(now),
-            questions: None,
-            ask_at: now,
-            hears: (false, now),
+            hearing: Hearing::new(asking, now),
             asked: HashMap::new(),
             unconnected: UNCONNECTED.to_owned(),
             doubt: Doubt::new(now),
@@ -176,7 +167,7 @@ impl Run {
                 () = &mut shutdown => return Ok(()),
                 delivered = next_entry(&mut self.watch) => self.take(delivered).await,
                 Some(event) = connection.events.recv() => self.hear(&event),
-                heard = next_heard(&mut self.questions) => self.listen(heard).await,
+                heard = self.hearing.next() => self.listen(heard).await,
                 change = self.monitor.changed() => self.note(&change?),
                 _ = self.beat.tick() => self.renew().await,
                 () = until(look_at) => self.look().await,
@@ -209,8 +200,8 @@ impl Run {
         self.doubt.grow(Instant::now());
         let connection = self.connector.connect().await?;
         self.client = connection.client.clone();
-        (self.watch, self.opening, self.questions) = (None, None, None);
-        self.peeking.look = None;
+        (self.watch, self.opening, self.peeking.look) = (None, None, None);
+        self.hearing.begin_anew();
         UNCONNECTED.clone_into(&mut self.unconnected);
         self.troubles.forget_refusal();
         Ok(connection)
@@ -244,11 +235,17 @@ impl Run {
     }
 
     fn refused(&mut self, error: &ServerError) {
-        let whose = format!("the perimeter '{}' (--name)", self.config.name);
-        let refusal = refusal(error, &whose);
+        let refusal = self.in_words(error);
         tracing::error!(refusal, "the server refuses");
         self.troubles.refuse(Instant::now(), refusal);
         self.tell_troubles();
+    }
+
+    fn in_words(&self, refused: &ServerError) -> String {
+        refusal(
+            refused,
+            &format!("the perimeter '{}' (--name)", self.config.name),
+        )
     }
 
     fn lose(&mut self, reason: &str) {

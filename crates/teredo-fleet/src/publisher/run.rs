@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::{ClientError, Event, Subscriber};
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use teredo_notify::Snapshot;
 use teredo_notify::watcher::GatingSubscriber;
@@ -20,13 +21,13 @@ use self::entry::Put;
 use self::settle::{CHECK, Unsettled};
 use super::{PublisherConfig, PublisherError, PublisherStatus};
 use crate::STATE;
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, BucketError};
 use crate::confirm::{CONFIRMED, Perimeters};
 use crate::details::Details;
 use crate::doubt::Doubt;
 use crate::entry_clock::EntryClock;
 use crate::servers::{ConnectError, Connection, Connector, refusal};
-use crate::wait::{message, until};
+use crate::wait::{message, outcome, until};
 
 /// How soon what the servers refused is tried again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -42,6 +43,10 @@ pub(super) struct Run {
     gate: GatingSubscriber,
     details: watch::Receiver<Details>,
     bucket: Option<Bucket>,
+    /// The bucket is looked for.
+    opening: Option<BoxFuture<'static, Result<Bucket, BucketError>>>,
+    /// Whether the bucket is still as it was known.
+    is_confirmed: bool,
     /// Since when there has been none.
     missing_since: Option<Instant>,
     perimeters: Perimeters,
@@ -86,6 +91,8 @@ impl Run {
             client,
             details,
             bucket: None,
+            opening: None,
+            is_confirmed: false,
             missing_since: None,
             state: None,
             clock: EntryClock::default(),
@@ -120,6 +127,7 @@ impl Run {
                     self.put().await;
                 }
                 Some(event) = connection.events.recv() => self.hear(event).await,
+                opened = outcome(&mut self.opening) => self.opened(opened).await,
                 Some((time, outcome)) = self.puts.next() => self.acknowledged(time, outcome).await,
                 message = message(&mut confirmations) => {
                     let name = message.subject.rsplit('.').next().unwrap_or_default().to_owned();
@@ -160,7 +168,7 @@ impl Run {
         self.client = connection.client.clone();
         self.puts.clear();
         self.bucket = self.bucket.take().map(|bucket| bucket.over(&self.client));
-        self.refusal = None;
+        (self.opening, self.is_confirmed, self.refusal) = (None, false, None);
         Ok(connection)
     }
 
@@ -201,8 +209,7 @@ impl Run {
             Event::Connected => {
                 tracing::info!(target: STATE, "connected to the servers");
                 // Another cluster may have another bucket.
-                self.bucket = None;
-                self.refusal = None;
+                (self.opening, self.is_confirmed, self.refusal) = (None, false, None);
                 self.connected = std::time::Instant::now();
                 self.check_at = Instant::now();
                 if self.state.is_none() {

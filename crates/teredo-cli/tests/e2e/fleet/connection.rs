@@ -83,6 +83,30 @@ fn each_fault_is_named() {
     says(alice, "tls://192.0.2.99", right, "192.0.2.99:4222: ");
 }
 
+/// The leader that tells of the bucket may be away while that of the bucket is there: a host goes on to write.
+#[test]
+fn a_bucket_that_is_known_is_written_to() {
+    let mut fleet = Fleet::start(&["alice"]);
+    let _firewall = fleet.firewall(&[]);
+    let _publisher = fleet.publish(&fleet.alice, "alice", &["--perimeter", "fw"]);
+    let client = fleet.world.client(&fleet.alice, &["--allow-private"]);
+    let is_open = |fleet: &Fleet, port: u16| {
+        endpoints(&fleet.perimeter) == [format!("{}:{port}", fleet.alice.ipv4())]
+    };
+    let port = client.qualified().port;
+    eventually(SECOND * 5, "alice's port", || is_open(&fleet, port));
+    fleet.change_account(
+        "{ service: { account: TEREDO, subject: \"$JS.API.STREAM.INFO.KV_teredo_ports\" }, to: \"teredo.api.STREAM.INFO.KV_teredo_ports\" }",
+        "",
+    );
+    // It is settled once the perimeter confirms it, after the connection.
+    let next = client.connect().rebind(None).unwrap().port;
+    eventually(SECOND * 10, "alice's next port", || is_open(&fleet, next));
+    client.until(SECOND * 5, "a gate in step", |status| {
+        status.firewall.iter().all(|gate| gate.in_sync)
+    });
+}
+
 /// A perimeter that may not hear the questions says so as long as it is so, although its set is in step.
 #[test]
 fn questions_that_are_not_heard_are_told() {

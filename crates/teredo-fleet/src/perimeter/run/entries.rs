@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{RETRY, Run};
@@ -173,14 +172,6 @@ impl Run {
         self.troubles.forget_refusal();
         self.status.send_modify(|status| status.is_following = true);
         self.tell_troubles();
-    }
-}
-
-/// The outcome of work in the background; without any, none ever comes.
-pub(super) async fn outcome<T>(work: &mut Option<BoxFuture<'static, T>>) -> T {
-    match work {
-        Some(work) => work.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 
 use super::{QUESTIONS, RETRY, Run};
 use crate::confirm::ASK;
-use crate::servers::{ConnectError, Connection, Connector, refusal};
+use crate::servers::{ConnectError, Connection, Connector};
 use crate::{HostKey, STATE};
 
 /// The questions that may wait; a host asks again after 50 ms.
-pub(super) const WAITING: usize = 1024;
+const WAITING: usize = 1024;
 
 /// When a subscription that was refused is tried again: the administrator may have mended the account.
 const REFUSED: Duration = Duration::from_secs(10);
@@ -37,11 +37,45 @@ pub(super) enum Heard {
     End,
 }
 
+/// How the questions are heard.
+pub(super) struct Hearing {
+    /// It has turns of its own: two connections that took the servers in step would never meet the same one.
+    connector: Connector,
+    questions: Option<Questions>,
+    /// When there may be a connection again.
+    at: Instant,
+    /// Whether there is one, as of the last beat, and since when.
+    is_connected: (bool, Instant),
+}
+
 /// The connection. The library makes it anew, and gives up after some attempts.
-#[derive(Debug)]
-pub(super) struct Questions {
+struct Questions {
     connection: Connection,
     subscriber: Option<Subscriber>,
+}
+
+impl Hearing {
+    pub(super) fn new(connector: Connector, now: Instant) -> Self {
+        Self {
+            connector: connector.with_room_for(WAITING),
+            questions: None,
+            at: now,
+            is_connected: (false, now),
+        }
+    }
+
+    /// Gives the connection up, and makes another one with the next beat.
+    pub(super) fn begin_anew(&mut self) {
+        (self.questions, self.at) = (None, Instant::now());
+    }
+
+    /// The next word; without a connection, none ever comes. Nothing is lost if it is given up.
+    pub(super) async fn next(&mut self) -> Heard {
+        match &mut self.questions {
+            Some(questions) => questions.next().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Questions {
@@ -58,12 +92,13 @@ impl Questions {
         self.connection.client.connection_state() == State::Connected
     }
 
-    /// Waits for the next. Nothing is lost if it is given up.
     async fn next(&mut self) -> Heard {
         loop {
             tokio::select! {
                 Some(event) = self.connection.events.recv() => match event {
-                    Event::ServerError(error) => return Heard::Refusal(error),
+                    Event::ServerError(error) if is_about_a_permission(&error) => {
+                        return Heard::Refusal(error);
+                    }
                     // One for each question beyond those that may wait.
                     Event::SlowConsumer(_) => {}
                     other => tracing::debug!(%other, "news of the connection for questions"),
@@ -76,12 +111,9 @@ impl Questions {
     }
 }
 
-/// The next word; without a connection, none ever comes.
-pub(super) async fn next_heard(questions: &mut Option<Questions>) -> Heard {
-    match questions {
-        Some(questions) => questions.next().await,
-        None => std::future::pending().await,
-    }
+/// After all other errors the library connects anew.
+fn is_about_a_permission(error: &ServerError) -> bool {
+    error.to_string().contains("Permissions Violation")
 }
 
 /// The host that asks next; none after the end of the subscription.
@@ -104,20 +136,19 @@ impl Run {
             match next {
                 Some(Heard::Question(host)) => self.answer(host).await,
                 Some(Heard::Refusal(error)) => {
-                    let whose = format!("the perimeter '{}' (--name)", self.config.name);
-                    self.mishear(&refusal(&error, &whose), REFUSED);
+                    self.mishear(&self.in_words(&error), REFUSED);
                 }
                 Some(Heard::End) => self.mishear(UNCONNECTED, RETRY),
                 None => return,
             }
-            next = next_heard(&mut self.questions).now_or_never();
+            next = self.hearing.next().now_or_never();
         }
     }
 
     /// Gives the connection up, and makes the next one later.
     fn mishear(&mut self, reason: &str, pause: Duration) {
-        self.questions = None;
-        self.ask_at = Instant::now() + pause;
+        self.hearing.questions = None;
+        self.hearing.at = Instant::now() + pause;
         self.tell_unheard(reason);
     }
 
@@ -133,18 +164,22 @@ impl Run {
     /// Makes the connection if there is none, and tells whether it has settled.
     pub(super) async fn hear_hosts(&mut self) {
         let now = Instant::now();
-        if self.questions.is_none() && now >= self.ask_at {
-            match Questions::follow(&self.asking).await {
-                Ok(questions) => self.questions = Some(questions),
+        if self.hearing.questions.is_none() && now >= self.hearing.at {
+            match Questions::follow(&self.hearing.connector).await {
+                Ok(questions) => self.hearing.questions = Some(questions),
                 // Such as a file that is being replaced.
                 Err(error) => self.mishear(&error.to_string(), RETRY),
             }
         }
-        let hears = self.questions.as_ref().is_some_and(Questions::is_connected);
-        if hears != self.hears.0 {
-            self.hears = (hears, now);
+        let hearing = &mut self.hearing;
+        let hears = hearing
+            .questions
+            .as_ref()
+            .is_some_and(Questions::is_connected);
+        if hears != hearing.is_connected.0 {
+            hearing.is_connected = (hears, now);
         }
-        if now < self.hears.1 + SETTLED {
+        if now < hearing.is_connected.1 + SETTLED {
             return;
         }
         let is_told = self.troubles.questions.is_some();

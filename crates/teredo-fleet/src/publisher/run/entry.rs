@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 use teredo_notify::Snapshot;
 use tokio::time::{Instant, timeout};
 
@@ -48,15 +48,12 @@ impl Run {
         if self.puts.len() >= ON_THE_WAY {
             return;
         }
-        let bucket = match &self.bucket {
-            Some(bucket) => bucket.clone(),
-            None => match self.open().await {
-                Ok(bucket) => bucket,
-                Err(error) => {
-                    self.fail(error.to_string()).await;
-                    return;
-                }
-            },
+        if !self.is_confirmed && self.opening.is_none() {
+            self.open();
+        }
+        // A bucket that is known is written to meanwhile; one that is not, once it is found.
+        let Some(bucket) = self.bucket.clone() else {
+            return;
         };
         self.renew_at = Instant::now() + self.interval();
         let entry = self.entry(state);
@@ -86,7 +83,8 @@ impl Run {
         }
     }
 
-    pub(super) async fn open(&mut self) -> Result<Bucket, BucketError> {
+    /// Looks for the bucket. The leader of all of JetStream has to answer, which may not be there while that of the bucket is.
+    fn open(&mut self) {
         let create = self.config.lease.unwrap_or(DEFAULT_LEASE);
         // With credentials, a host may not create it, as a rule, and a refusal takes as long as a silence. A perimeter does.
         let patience = if self.config.servers.creds.is_some() {
@@ -98,12 +96,33 @@ impl Run {
             .missing_since
             .is_some_and(|since| since.elapsed() >= patience)
             || patience.is_zero();
-        let opened = Bucket::open(&self.client, is_due.then_some(create)).await;
-        self.missing_since = match &opened {
-            Err(BucketError::Missing) => Some(self.missing_since.unwrap_or_else(Instant::now)),
-            _ => None,
+        let client = self.client.clone();
+        let opening = async move { Bucket::open(&client, is_due.then_some(create)).await };
+        self.opening = Some(opening.boxed());
+    }
+
+    pub(super) async fn opened(&mut self, opened: Result<Bucket, BucketError>) {
+        self.opening = None;
+        let bucket = match opened {
+            Ok(bucket) => bucket,
+            // It may be there all the same: whether it is, the next entry shows.
+            Err(BucketError::Unreachable(reason)) if self.bucket.is_some() => {
+                tracing::debug!(reason, "the bucket that is known is not confirmed");
+                return;
+            }
+            Err(error) => {
+                let is_missing = matches!(error, BucketError::Missing);
+                let since = is_missing.then(|| self.missing_since.unwrap_or_else(Instant::now));
+                (self.missing_since, self.bucket) = (since, None);
+                return self.fail(error.to_string()).await;
+            }
         };
-        let bucket = opened?;
+        self.missing_since = None;
+        self.is_confirmed = true;
+        let known = self.bucket.replace(bucket.clone());
+        if known.is_some_and(|known| known.lease == bucket.lease) {
+            return;
+        }
         if let Some(wanted) = self.config.lease.filter(|wanted| *wanted != bucket.lease) {
             let (wanted, lease) = (
                 humantime::format_duration(wanted),
@@ -113,7 +132,7 @@ impl Run {
                 "the bucket keeps entries for {lease}, not {wanted}: perimeters close after the shorter of the two"
             );
         }
-        Ok(self.bucket.insert(bucket).clone())
+        self.put().await;
     }
 
     /// The time to the next renewal: a third of the lease, and up to a fifth less. After a power cut of a site all hosts come
@@ -175,10 +194,9 @@ impl Run {
             }
             Err(error) => {
                 self.status.send_modify(|status| status.failed += 1);
-                // The servers have enough to do then, so it is not looked for after each failure.
-                if error.is_without_bucket {
-                    self.bucket = None;
-                }
+                // The servers have enough to do then, so it is not looked for after each failure. They say the same if there
+                // is no bucket and if it has no leader.
+                self.is_confirmed &= !error.is_without_bucket;
                 self.fail(error.reason).await;
             }
         }
