@@ -6,9 +6,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use async_nats::{Client, HeaderMap, Message, StatusCode};
+use async_nats::{Client, HeaderMap, Message, StatusCode, Subscriber};
 use futures_util::StreamExt as _;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use crate::News;
 use crate::bucket::{PREFIX, STREAM};
@@ -16,8 +16,9 @@ use crate::bucket::{PREFIX, STREAM};
 /// How long one look takes at most. The next one goes on where it ended.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long a server may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// A question without an answer is asked again after this time. The cluster hands each to any server that has a copy, also to
+/// one that is cut off, as long as it does not know that: then every third is lost.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// The yield of one look.
 #[derive(Debug)]
@@ -46,19 +47,21 @@ pub(crate) struct PeekedEntry {
 ///
 /// No server answers, or none has a copy.
 pub(crate) async fn peek(client: Client, from: u64) -> Result<Peeked, String> {
-    let begun = Instant::now();
+    let end = tokio::time::Instant::now() + LOOK;
     let (mut entries, mut next) = (Vec::new(), from.max(1));
     // Not by a request of the library: it takes the status line of an entry, which its host wrote, for the server's.
     let inbox = client.new_inbox();
-    let answers = client.subscribe(inbox.clone()).await;
+    let answers = client.subscribe(format!("{inbox}.*")).await;
     let mut answers = answers.map_err(|error| error.to_string())?;
-    while begun.elapsed() < LOOK {
-        let question = format!("{{\"seq\":{next},\"next_by_subj\":\"{PREFIX}>\"}}");
-        let subject = format!("$JS.API.DIRECT.GET.{STREAM}");
-        let asked = client.publish_with_reply(subject, inbox.clone(), question.into());
-        asked.await.map_err(|error| error.to_string())?;
-        let answer = timeout(PATIENCE, answers.next()).await;
-        let answer = answer.ok().flatten().ok_or("no answer in time")?;
+    loop {
+        let answer = timeout_at(end, ask(&client, &inbox, next, &mut answers)).await;
+        let Ok(answer) = answer else {
+            return match entries.is_empty() {
+                true => Err(String::from("no server answers")),
+                false => Ok(Peeked { entries, next }),
+            };
+        };
+        let answer = answer?;
         let status = answer.status;
         let Some((number, entry)) = read(answer) else {
             return match status {
@@ -73,7 +76,30 @@ pub(crate) async fn peek(client: Client, from: u64) -> Result<Peeked, String> {
         next = number + 1;
         entries.push(entry);
     }
-    Ok(Peeked { entries, next })
+}
+
+/// Asks for the next entry until an answer comes. One to an earlier question is left out.
+async fn ask(
+    client: &Client,
+    inbox: &str,
+    next: u64,
+    answers: &mut Subscriber,
+) -> Result<Message, String> {
+    let to = format!("{inbox}.{next}");
+    loop {
+        let question = format!("{{\"seq\":{next},\"next_by_subj\":\"{PREFIX}>\"}}");
+        let subject = format!("$JS.API.DIRECT.GET.{STREAM}");
+        let asked = client.publish_with_reply(subject, to.clone(), question.into());
+        asked.await.map_err(|error| error.to_string())?;
+        let again = tokio::time::Instant::now() + AGAIN;
+        while let Ok(answer) = timeout_at(again, answers.next()).await {
+            match answer {
+                Some(answer) if answer.subject.as_str() == to => return Ok(answer),
+                Some(_) => {}
+                None => return Err(String::from("the connection has ended")),
+            }
+        }
+    }
 }
 
 fn read(message: Message) -> Option<(u64, PeekedEntry)> {

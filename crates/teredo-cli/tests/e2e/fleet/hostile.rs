@@ -204,10 +204,14 @@ fn without_a_watch_the_entries_are_read_one_by_one() {
         "",
     );
     let mallory = mallory(&fleet);
-    let _firewall = fleet.firewall(&[]);
+    let firewall = fleet.firewall(&["--verbose"]);
     let _publisher = fleet.publish(&fleet.alice, "alice", &["--perimeter", "fw"]);
     let client = fleet.world.client(&fleet.alice, &["--allow-private"]);
     client.qualified();
+    let times = |words: &str| {
+        let lines = firewall.lines();
+        lines.iter().filter(|line| line.contains(words)).count()
+    };
     let lines = format!(r"NATS/1.0\r\n{}\r\n", r"a:\r\n".repeat(200));
     for header in [
         r"NATS/1.0 404\r\n\r\n",
@@ -222,5 +226,11 @@ fn without_a_watch_the_entries_are_read_one_by_one() {
         let open = [format!("{}:{}", fleet.alice.ipv4(), next.port)];
         eventually(SECOND * 10, header, || endpoints(&fleet.perimeter) == open);
     }
+    // The bucket's leader answers, so no other connection is tried. Four consumers are asked for within 7 s, longer than a
+    // connection without any answer is kept.
+    eventually(SECOND * 15, "four refusals", || {
+        times("the server refuses") >= 4
+    });
+    assert_eq!(times("INFO teredo::state: connected to the servers"), 1);
     assert_eq!(fleet.perimeter_status()["following"], false);
 }
