@@ -318,7 +318,8 @@ impl Fleet {
             .collect()
     }
 
-    /// Waits until the gates of all hosts are in step, and both sets hold their ports and no other.
+    /// Waits until the gates of all hosts are in step, both sets hold their ports and no other, and both perimeters follow the
+    /// bucket: one that reads the entries one by one confirms too late for a new port.
     pub(super) fn all_right(&self, progress: &mut Progress<'_>) -> anyhow::Result<()> {
         for host in 0..HOSTS {
             until(
@@ -348,6 +349,9 @@ impl Fleet {
             })
             .with_context(|| self.difference(side, &wanted))?;
         }
+        until(PATIENCE, "perimeters that follow the bucket", || {
+            self.members.are_following().then_some(())
+        })?;
         Ok(())
     }
 
