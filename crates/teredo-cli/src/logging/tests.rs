@@ -89,29 +89,32 @@ impl<S: Subscriber> Layer<S> for Admitted {
     }
 }
 
-/// Who chose --verbose reads all, and no line of the log says that one is missing.
-#[test]
-fn with_verbose_nothing_is_left_out() {
-    let admitted = |is_verbose| {
-        let log = Log {
-            start: Instant::now(),
-            limit: Mutex::default(),
-            is_verbose,
-            redaction: None,
-            sink: Sink::Lines(Lines {
-                colour: false,
-                target: false,
-                time: false,
-            }),
-        };
-        let count = Arc::default();
-        let subscriber = tracing_subscriber::registry().with(Admitted(log, Arc::clone(&count)));
-        tracing::subscriber::with_default(subscriber, || {
-            for _ in 0..3 {
-                tracing::warn!("the bucket is not followed");
-            }
-        });
-        *count.lock().expect("no panic")
+/// How many of ten equal lines a log admits.
+fn admitted(is_verbose: bool, warn: fn()) -> usize {
+    let log = Log {
+        start: Instant::now(),
+        limit: Mutex::default(),
+        is_verbose,
+        redaction: None,
+        sink: Sink::Lines(Lines {
+            colour: false,
+            target: false,
+            time: false,
+        }),
     };
-    assert_eq!((admitted(false), admitted(true)), (1, 3));
+    let count = Arc::default();
+    let subscriber = tracing_subscriber::registry().with(Admitted(log, Arc::clone(&count)));
+    tracing::subscriber::with_default(subscriber, || (0..10).for_each(|_| warn()));
+    *count.lock().expect("no panic")
+}
+
+/// Who chose --verbose reads all, and no line of the log says that one is missing. Otherwise the target decides.
+#[test]
+fn the_target_and_the_choice_say_how_often_a_line_is_written() {
+    let usual = || tracing::warn!("the router does not answer");
+    let state = || tracing::warn!(target: STATE, "the bucket is not followed");
+    let bounded = || tracing::warn!(target: BOUNDED, "the command failed");
+    assert_eq!((admitted(false, usual), admitted(true, usual)), (1, 10));
+    assert_eq!((admitted(false, state), admitted(true, state)), (6, 10));
+    assert_eq!(admitted(false, bounded), 10);
 }
