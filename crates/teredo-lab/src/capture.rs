@@ -43,14 +43,16 @@ const WITH_ETHERNET_HEADER: [u16; 2] = [1, 772];
 #[derive(Debug)]
 pub struct Capture {
     shared: Arc<Shared>,
-    link_type: LinkType,
     /// Closing it ends the thread.
     stop: Option<OwnedFd>,
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    socket: OwnedFd,
+    index: usize,
+    link_type: LinkType,
     kept: Mutex<Kept>,
 }
 
@@ -58,6 +60,8 @@ struct Shared {
 struct Kept {
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// Where the next one is received.
+    buffer: Vec<u8>,
 }
 
 /// A captured frame.
@@ -91,22 +95,26 @@ impl Capture {
     pub fn start(namespace: &Namespace, interface: &str) -> io::Result<Self> {
         let (socket, index, link_type) = namespace.run(|| open(interface))??;
         let (stopped, stop) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            socket,
+            index,
+            link_type,
+            kept: Mutex::default(),
+        });
         let thread = thread::Builder::new().name("lab-capture".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || shared.capture(&socket, index, link_type, &stopped)
+            move || shared.capture(&stopped)
         })?;
         Ok(Self {
             shared,
-            link_type,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
-    /// The frames so far.
+    /// The frames so far: all that the kernel saw before the call.
     pub fn frames(&self) -> Vec<Frame> {
-        self.shared.lock().frames.iter().cloned().collect()
+        self.shared.so_far().frames.iter().cloned().collect()
     }
 
     /// Waits for a frame for which `matches` is true, the frames so far included.
@@ -122,7 +130,7 @@ impl Capture {
     ) -> Result<Frame, TimedOut> {
         until(timeout, what, || {
             self.shared
-                .lock()
+                .so_far()
                 .frames
                 .iter()
                 .find(|frame| matches(frame))
@@ -147,7 +155,7 @@ impl Capture {
     ///
     /// When `out` cannot be written to.
     pub fn write(&self, mut out: impl Write) -> io::Result<()> {
-        pcap::write_header(&mut out, self.link_type)?;
+        pcap::write_header(&mut out, self.shared.link_type)?;
         for frame in self.frames() {
             let since_epoch = frame
                 .time
@@ -201,16 +209,17 @@ fn open(interface: &str) -> io::Result<(OwnedFd, usize, LinkType)> {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The frames so far. The thread may be late on a busy machine, so it is not waited for.
+    fn so_far(&self) -> MutexGuard<'_, Kept> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        self.read(&mut kept);
+        kept
     }
 
-    fn capture(&self, socket: &OwnedFd, index: usize, link_type: LinkType, stopped: &OwnedFd) {
-        let mut buffer = vec![0; LONGEST_FRAME];
-        let mut control = cmsg_space!(TimeSpec);
+    fn capture(&self, stopped: &OwnedFd) {
         loop {
             let mut ready = [
-                PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(stopped.as_fd(), PollFlags::IN),
             ];
             match poll(&mut ready, None) {
@@ -221,32 +230,44 @@ impl Shared {
             if !ready[1].revents().is_empty() {
                 return;
             }
-            loop {
-                let mut slices = [IoSliceMut::new(&mut buffer)];
-                let Ok(message) = recvmsg::<LinkAddr>(
-                    socket.as_raw_fd(),
-                    &mut slices,
-                    Some(&mut control),
-                    MsgFlags::empty(),
-                ) else {
-                    break;
-                };
-                // Between its making and its binding the socket hears all interfaces.
-                if message.address.is_none_or(|from| from.ifindex() != index) {
-                    continue;
-                }
-                let (time, length) = (time_of(&message), message.bytes);
-                self.lock().push(Frame {
-                    time,
-                    link_type,
-                    data: buffer[..length].to_vec(),
-                });
-            }
+            drop(self.so_far());
         }
+    }
+
+    /// Reads what the kernel holds; under a load without end, as much as is kept.
+    fn read(&self, kept: &mut Kept) {
+        let mut control = cmsg_space!(TimeSpec);
+        let mut buffer = std::mem::take(&mut kept.buffer);
+        buffer.resize(LONGEST_FRAME, 0);
+        for _ in 0..KEPT_FRAMES {
+            let mut slices = [IoSliceMut::new(&mut buffer)];
+            let Ok(message) = recvmsg::<LinkAddr>(
+                self.socket.as_raw_fd(),
+                &mut slices,
+                Some(&mut control),
+                MsgFlags::empty(),
+            ) else {
+                break;
+            };
+            // Between its making and its binding the socket hears all interfaces.
+            if message
+                .address
+                .is_none_or(|from| from.ifindex() != self.index)
+            {
+                continue;
+            }
+            let (time, length) = (time_of(&message), message.bytes);
+            kept.push(Frame {
+                time,
+                link_type: self.link_type,
+                data: buffer[..length].to_vec(),
+            });
+        }
+        kept.buffer = buffer;
     }
 }
 
-/// The kernel's time: the thread may read a frame long after it came.
+/// The kernel's time: a frame may be read long after it came.
 fn time_of(message: &RecvMsg<'_, '_, LinkAddr>) -> SystemTime {
     let stamp = message.cmsgs().ok().and_then(|mut messages| {
         messages.find_map(|message| match message {

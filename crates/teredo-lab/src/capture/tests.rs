@@ -80,6 +80,21 @@ fn sees_what_travels_and_writes_what_tshark_reads() {
     assert!((first - expected.as_secs_f64()).abs() < 1e-3, "{text}");
 }
 
+/// Whoever has received a datagram finds it in the capture, however late its thread is.
+#[test]
+fn knows_all_that_was_seen_before() {
+    let namespace = Namespace::new().unwrap();
+    let capture = Capture::start(&namespace, "lo").unwrap();
+    let bind = || UdpSocket::bind("127.0.0.1:3544");
+    let socket = namespace.run(bind).unwrap().unwrap();
+    for n in 0..1000_u32 {
+        socket.send_to(&n.to_be_bytes(), "127.0.0.1:3544").unwrap();
+        let frames = capture.frames();
+        let last = frames.last().and_then(Frame::udp).unwrap();
+        assert_eq!(last.payload, n.to_be_bytes());
+    }
+}
+
 #[test]
 fn ignores_other_interfaces() {
     let namespace = Namespace::new().unwrap();
@@ -166,7 +181,7 @@ fn a_frame_has_the_time_of_the_kernel_not_of_the_reader() {
         .unwrap();
     // The kernel begins to note the time a moment after it was asked to.
     until(SECOND * 5, "a frame with the kernel's time", || {
-        let kept = capture.shared.lock();
+        let kept = capture.shared.kept.lock().unwrap();
         let sent = SystemTime::now();
         for _ in 0..2 {
             socket.send_to(b"teredo", "127.0.0.1:4000").unwrap();
