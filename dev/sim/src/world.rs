@@ -608,8 +608,15 @@ impl World {
     /// Asks the NAT of a client's host for its service port (RFC 6081 §5.3.3), and tells the client. Returns the external
     /// address, if the NAT is an Internet Gateway Device and agrees.
     pub fn ask_gateway(&mut self, id: ClientId) -> Option<SocketAddrV4> {
+        let external = self.open_at_gateway(id);
+        self.tell_mapping(id, external);
+        external
+    }
+
+    /// The same, but its answer has not reached the client yet.
+    pub fn open_at_gateway(&mut self, id: ClientId) -> Option<SocketAddrV4> {
         let local = self.clients[id.0].local();
-        let external = match self.network_of(id) {
+        match self.network_of(id) {
             Network::Internet => None,
             Network::Behind(nat) => {
                 let (now, nat) = (self.now, &mut self.routers[nat.0].nat);
@@ -618,10 +625,13 @@ impl World {
                     .ok()
                     .map(|address| SocketAddrV4::new(address, local.port()))
             }
-        };
+        }
+    }
+
+    /// Tells a client what its NAT has answered.
+    pub fn tell_mapping(&mut self, id: ClientId, external: Option<SocketAddrV4>) {
         let actions = self.clients[id.0].set_upnp_mapping(self.now, external);
         self.act(id.into(), actions);
-        external
     }
 
     /// Opens a further UDP port on a client's host, beside its random ports. Returns its local

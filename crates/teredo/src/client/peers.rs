@@ -266,6 +266,19 @@ impl Peer {
         self.answered = Bubbles::default();
     }
 
+    /// No path was tried yet, and a contact under way has all its attempts.
+    fn forget_attempts(&mut self) {
+        self.trusted = false;
+        self.forward = Forward::Unconfirmed;
+        self.half_path = None;
+        self.sent_ahead = false;
+        self.asked = Bubbles::default();
+        self.answered = Bubbles::default();
+        if let Some(contact) = &mut self.contact {
+            contact.attempts = 0;
+        }
+    }
+
     /// A packet came in directly from the peer (R4380-5.2.6-07).
     pub(super) fn heard(&mut self, now: Instant) {
         self.last_reception = Some(now);

@@ -22,9 +22,17 @@ use crate::wire::TeredoAddress;
 
 impl Client {
     /// Sets the external address that an Internet Gateway Device has given the service port, by UPnP, PCP or NAT-PMP
-    /// (R6081-5.3.3-05). Call it before [`start`](Self::start), and with `None` when the mapping is gone.
+    /// (R6081-5.3.3-05). Call it before [`start`](Self::start) if the device answers in time, and with `None` when the mapping
+    /// is gone.
+    ///
+    /// If the device answers late, the pairs that found no path without the mapping begin anew.
     pub fn set_upnp_mapping(&mut self, external: Option<SocketAddrV4>) {
+        let needed_ports = self.needs_random_ports();
         self.upnp = external;
+        if self.needs_random_ports() != needed_ports {
+            self.close_unused_random_ports();
+            self.peers.forget_attempts();
+        }
     }
 
     /// Whether a device has opened the service port, and is the only NAT (R6081-5.3.3-07, A-18).

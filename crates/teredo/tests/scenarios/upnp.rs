@@ -1,6 +1,7 @@
 //! NATs that open the service port on request (RFC 6081 §5.3).
 
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 use teredo::client::{Nat, NatTraversal};
 use teredo::wire::{Datagram, PORT, Trailer};
@@ -140,6 +141,47 @@ fn without_a_gateway_packets_go_where_the_peer_is_heard() {
     };
     assert_eq!(to.ip(), teredo(&world, a).mapped.ip());
     assert_ne!(to, teredo(&world, a).mapped);
+}
+
+/// R6081-5.3.3-05: a router may open the port, or say so, after the servers have answered, such as after a change of the port.
+/// What the client has tried until then says nothing about the port that is open now.
+#[test]
+fn a_router_may_answer_late() {
+    const EARLY: [u64; 8] = [0, 45, 70, 100, 300, 500, 1000, 2100];
+    const LATE: [u64; 4] = [4100, 6100, 9000, 30_000];
+    let inside = EARLY.iter().chain(&LATE).map(|&late| (late, true));
+    // A peer that has given up asks again after 300 s.
+    let outside = EARLY.iter().map(|&late| (late, false));
+    for (late_ms, begins_inside) in inside.chain(outside) {
+        for opens_at_once in [true, false] {
+            let mut world = world(1);
+            let nat = nat(&mut world, 1, NatBehaviour::igd_symmetric());
+            let a = world.add_idle_client(nat, local(1), ClientConfig::default());
+            let external = opens_at_once.then(|| world.open_at_gateway(a)).flatten();
+            world.start(a, &[SERVER]);
+            qualify(&mut world, a);
+            let b = granted(
+                &mut world,
+                2,
+                NatBehaviour::igd_symmetric(),
+                NatTraversal::Rfc6081,
+            );
+            let (from, to) = if begins_inside { (a, b) } else { (b, a) };
+            let _ = submit(&mut world, from, to, 1);
+            world.run_for(Duration::from_millis(late_ms));
+            let external = external.or_else(|| world.open_at_gateway(a));
+            world.tell_mapping(a, external);
+            for (from, to) in [(from, to), (to, from)] {
+                let arrives = (2..27).any(|number| {
+                    let _ = submit(&mut world, from, to, number);
+                    world.run_for(SECOND / 5);
+                    delivered(&world, to).last() == Some(&packet(&world, from, to, number))
+                });
+                let context = format!("{late_ms} ms, {begins_inside}, {opens_at_once}");
+                assert!(arrives, "{context}: {}", world.capture());
+            }
+        }
+    }
 }
 
 /// R6081-5.6.4.1-01: behind several NATs, the mapping of the innermost one is an alternate address, for

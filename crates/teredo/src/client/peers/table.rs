@@ -218,6 +218,19 @@ impl Peers {
         peer.forward = Forward::Refuted(now);
     }
 
+    /// Another way to all peers has opened, or one has closed: what was tried in vain says nothing about it. Paths over which
+    /// the peers hear us stay.
+    pub(in crate::client) fn forget_attempts(&mut self) {
+        let unconfirmed = |peer: &Peer| !(peer.trusted && peer.forward == Forward::Confirmed);
+        let slots = self.slots.iter();
+        let slots = slots.filter(|(.., peer)| unconfirmed(peer));
+        let slots: Vec<u32> = slots.map(|(slot, ..)| slot).collect();
+        for slot in slots {
+            self.trusted -= usize::from(self.peer(slot).trusted);
+            self.peer_mut(slot).forget_attempts();
+        }
+    }
+
     fn trust(&mut self, now: Instant, slot: u32, path: Path) {
         // A test that only a stranger's packet caused makes it no peer that the host has answered.
         if self.slots.has_waiting(slot) {
