@@ -80,7 +80,7 @@ fn sees_what_travels_and_writes_what_tshark_reads() {
     assert!((first - expected.as_secs_f64()).abs() < 1e-3, "{text}");
 }
 
-/// Whoever has received a datagram finds it in the capture, however late its thread is.
+/// A program that has received a datagram finds it in the capture, however late the thread is.
 #[test]
 fn knows_all_that_was_seen_before() {
     let namespace = Namespace::new().unwrap();
