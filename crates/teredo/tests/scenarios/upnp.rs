@@ -144,7 +144,7 @@ fn without_a_gateway_packets_go_where_the_peer_is_heard() {
 }
 
 /// R6081-5.3.3-05: a router may open the port, or say so, after the servers have answered, such as after a change of the port.
-/// What the client has tried until then says nothing about the port that is open now.
+/// The client then forgets its failed attempts, because the port was closed when it made them.
 #[test]
 fn a_router_may_answer_late() {
     const EARLY: [u64; 8] = [0, 45, 70, 100, 300, 500, 1000, 2100];

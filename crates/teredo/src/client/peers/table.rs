@@ -218,8 +218,8 @@ impl Peers {
         peer.forward = Forward::Refuted(now);
     }
 
-    /// Another way to all peers has opened, or one has closed: what was tried in vain says nothing about it. Paths over which
-    /// the peers hear us stay.
+    /// Our NAT treats all peers in another way from now on, so the failed attempts no longer count. Paths over which the peers
+    /// hear us stay.
     pub(in crate::client) fn forget_attempts(&mut self) {
         let unconfirmed = |peer: &Peer| !(peer.trusted && peer.forward == Forward::Confirmed);
         let slots = self.slots.iter();
