@@ -266,17 +266,12 @@ impl Peer {
         self.answered = Bubbles::default();
     }
 
-    /// No path was tried yet, and a contact under way has all its attempts.
+    /// No path was tried yet. The bubbles that were sent still count (R4380-5.2.6-05).
     fn forget_attempts(&mut self) {
         self.trusted = false;
         self.forward = Forward::Unconfirmed;
         self.half_path = None;
         self.sent_ahead = false;
-        self.asked = Bubbles::default();
-        self.answered = Bubbles::default();
-        if let Some(contact) = &mut self.contact {
-            contact.attempts = 0;
-        }
     }
 
     /// A packet came in directly from the peer (R4380-5.2.6-07).

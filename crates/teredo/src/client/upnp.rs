@@ -25,12 +25,11 @@ impl Client {
     /// (R6081-5.3.3-05). Call it before [`start`](Self::start) if the device answers in time, and with `None` when the mapping
     /// is gone.
     ///
-    /// If the device answers late, the pairs that found no path without the mapping begin anew.
+    /// If the device answers late, peers that were not reached without the mapping are tried anew.
     pub fn set_upnp_mapping(&mut self, external: Option<SocketAddrV4>) {
         let needed_ports = self.needs_random_ports();
         self.upnp = external;
         if self.needs_random_ports() != needed_ports {
-            self.close_unused_random_ports();
             self.peers.forget_attempts();
         }
     }

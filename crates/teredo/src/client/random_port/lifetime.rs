@@ -87,16 +87,6 @@ impl Client {
         self.end_birthdays();
     }
 
-    /// Closes the ports that no packet of a peer has come in on.
-    pub(in crate::client) fn close_unused_random_ports(&mut self) {
-        let ports = self.random_ports.ports.iter();
-        let unused = ports.filter(|port| !port.met).map(|port| port.number);
-        for number in unused.collect::<Vec<_>>() {
-            self.close_random_port(number);
-        }
-        self.end_birthdays();
-    }
-
     /// Closes the ports of peers that are forgotten.
     pub(in crate::client) fn close_orphans(&mut self) {
         self.close_orphaned_block();
